@@ -1,0 +1,136 @@
+// The record of a cell: the only truth of a run. Tables, figures and pages are
+// rebuilt from these. Units are in the names of the fields.
+
+import type { LayerReport } from "../conversion/method.ts";
+
+/** Raised when fields of CellRecord change meaning. */
+export const SCHEMA_VERSION = 1;
+
+/** What a cell measures. */
+export type Measure = "perplexity" | "cache" | "throughput" | "conversion";
+
+/** How a cell ended. */
+export type CellStatus = "ok" | "failed" | "oom" | "timeout" | "skipped";
+
+/** Perplexity of non-overlapping windows of contextTokens. */
+export interface PerplexityMetrics {
+  /** exp(meanNll) */
+  readonly value: number;
+  /** Mean over windows of the mean NLL of each window's T-1 predictions, nats. */
+  readonly meanNll: number;
+  /** Standard error of meanNll over windows. */
+  readonly stderr: number;
+  readonly windows: number;
+  readonly windowTokens: number;
+  /** windows · windowTokens */
+  readonly tokens: number;
+  readonly text: string;
+  readonly textSha256: string;
+  /** Mean NLL of each window; makes paired differences possible after the fact. */
+  readonly windowNll: readonly number[];
+  /** meanNll minus the baseline's on the same windows; absent for the baseline. */
+  readonly deltaNll?: number;
+  /** 95 % interval of deltaNll from paired differences (Student's t). */
+  readonly deltaNllCi95?: readonly [number, number];
+}
+
+/** KV cache of contextTokens tokens of one sequence. */
+export interface CacheMetrics {
+  /** Numbers a token in each layer. */
+  readonly elementsByLayer: readonly number[];
+  /** Their mean. */
+  readonly elementsPerTokenPerLayer: number;
+  /** Theory: sum over layers times bytes of an element. */
+  readonly bytesPerToken: number;
+  /** Bytes of the live buffers after a prefill of measuredTokens. */
+  readonly measuredBytes: number;
+  readonly measuredTokens: number;
+  /** 1 - bytesPerToken / the original's, 0-1. */
+  readonly reduction: number;
+}
+
+/** Speed with a cache of contextTokens tokens. */
+export interface ThroughputMetrics {
+  readonly batchSize: number;
+  readonly prefillTokensPerSecond: number;
+  /** batchSize / median step time. */
+  readonly decodeTokensPerSecond: number;
+  /** Timed steps, all repetitions together. */
+  readonly decodeSamples: number;
+  readonly repetitions: number;
+  /** Decode step time. */
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  /** Weights and cache, bytes. */
+  readonly memoryBytes: number;
+}
+
+/** One conversion. */
+export interface ConversionMetrics {
+  readonly wallSeconds: number;
+  /** Time of the forward passes for moments, 0 where they came from the cache. */
+  readonly calibrationWallSeconds: number;
+  readonly calibrationCached: boolean;
+  /** Calibration tokens of each pass. */
+  readonly calibrationTokens: number;
+  readonly keptEnergyByLayer: readonly number[];
+  readonly layers: readonly LayerReport[];
+  /** Options with every default and `auto` resolved. */
+  readonly resolved: Readonly<Record<string, unknown>>;
+}
+
+/** A variant as the experiment file has it, defaults filled in. */
+export interface VariantRecord {
+  readonly method: string;
+  readonly [option: string]: unknown;
+}
+
+interface CellCommon {
+  readonly schemaVersion: typeof SCHEMA_VERSION;
+  /** The experiment's name. */
+  readonly experiment: string;
+  readonly runId: string;
+  /** The cell's id: 16 hex digits of the hash of all that decides its numbers. */
+  readonly cell: string;
+  readonly status: CellStatus;
+  /** One line; present unless status is "ok". */
+  readonly error?: string;
+  readonly model: {
+    readonly id: string;
+    readonly sha256: string;
+    readonly modelType: string;
+    readonly numHiddenLayers: number;
+    readonly hiddenSize: number;
+    readonly numAttentionHeads: number;
+    readonly numKeyValueHeads: number;
+    readonly headDim: number;
+  };
+  readonly variant: VariantRecord;
+  /** Short and unique in the run: "transmla F4 m32 r88 bkv". */
+  readonly variantLabel: string;
+  readonly engine: {
+    readonly name: string;
+    readonly provider?: string;
+    readonly dtype: string;
+    readonly adapter?: string;
+  };
+  /** Absent for "conversion". */
+  readonly contextTokens?: number;
+  /** Peak resident memory of the engine process up to the end of the cell. */
+  readonly peakMemoryBytes: number;
+  readonly wallSeconds: number;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  /** Git commit of the suite, where known. */
+  readonly commit?: string;
+}
+
+/** One measured cell; `metrics` is present where status is "ok". */
+export type CellRecord =
+  & CellCommon
+  & (
+    | { readonly measure: "perplexity"; readonly metrics?: PerplexityMetrics }
+    | { readonly measure: "cache"; readonly metrics?: CacheMetrics }
+    | { readonly measure: "throughput"; readonly metrics?: ThroughputMetrics }
+    | { readonly measure: "conversion"; readonly metrics?: ConversionMetrics }
+  );

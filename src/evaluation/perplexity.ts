@@ -1,0 +1,147 @@
+// Perplexity of non-overlapping windows, the official protocol: the text is
+// tokenized once, cut in windows of contextTokens, each scored from position 0;
+// the mean NLL of each window's T-1 predictions, the mean over windows, exp.
+
+import type { Session } from "../engine/engine.ts";
+import { studentT } from "./student_t.ts";
+
+/** What scoring windows gives, before it is tied to a text. */
+export interface WindowScores {
+  /** exp(meanNll) */
+  readonly value: number;
+  /** Mean of windowNll, nats. */
+  readonly meanNll: number;
+  /** Standard error of meanNll over windows; 0 for a single window. */
+  readonly stderr: number;
+  /** Mean NLL of each window. */
+  readonly windowNll: readonly number[];
+}
+
+/** How to cut and batch. */
+export interface PerplexityOptions {
+  /** T: tokens of a window. */
+  readonly windowTokens: number;
+  /** Token budget: windows beyond it are left out; "all" uses every whole window. */
+  readonly tokens: number | "all";
+  /** Windows scored in one call. @default as many as fit 2048 tokens, at least 1 */
+  readonly batch?: number;
+  /** Windows done of all. */
+  progress?(done: number, total: number): void;
+}
+
+/**
+ * Cuts token ids in whole, non-overlapping windows within a token budget.
+ *
+ * @param ids The text, tokenized once.
+ * @param windowTokens T
+ * @param tokens The budget, or "all".
+ * @returns Views of `ids`, T each.
+ * @throws {RangeError} If not one window fits.
+ */
+export function cutWindows(
+  ids: Int32Array,
+  windowTokens: number,
+  tokens: number | "all",
+): Int32Array[] {
+  if (!(windowTokens >= 2)) {
+    throw new RangeError(
+      `Cannot cut windows as windowTokens must be >= 2: current value is ${windowTokens}`,
+    );
+  }
+  const available = tokens === "all"
+    ? ids.length
+    : Math.min(tokens, ids.length);
+  const count = Math.floor(available / windowTokens);
+  if (count === 0) {
+    throw new RangeError(
+      `Cannot cut windows of ${windowTokens} tokens as the text and its budget must hold one: current value is ${available}`,
+    );
+  }
+  return Array.from(
+    { length: count },
+    (_, i) => ids.subarray(i * windowTokens, (i + 1) * windowTokens),
+  );
+}
+
+/**
+ * Scores a text.
+ *
+ * @param session A model loaded in an engine.
+ * @param ids The text, tokenized once.
+ * @param options How to cut and batch.
+ * @returns Perplexity with its standard error and the NLL of each window.
+ * @throws {RangeError} If no window fits or the engine returns a number that is not finite.
+ */
+export async function perplexity(
+  session: Session,
+  ids: Int32Array,
+  options: PerplexityOptions,
+): Promise<WindowScores> {
+  const windows = cutWindows(ids, options.windowTokens, options.tokens);
+  const batch = options.batch ??
+    Math.max(1, Math.floor(2048 / options.windowTokens));
+  const windowNll: number[] = [];
+  options.progress?.(0, windows.length);
+  for (let start = 0; start < windows.length; start += batch) {
+    const scores = await session.score(windows.slice(start, start + batch));
+    for (const nll of scores) {
+      let sum = 0;
+      for (let t = 0; t < nll.length; t++) sum += nll[t]!;
+      const mean = sum / nll.length;
+      if (!Number.isFinite(mean)) {
+        throw new RangeError(
+          `Cannot average window ${windowNll.length} as its NLL must be finite: current value is ${mean}`,
+        );
+      }
+      windowNll.push(mean);
+    }
+    options.progress?.(windowNll.length, windows.length);
+  }
+  const { mean, stderr } = meanAndStderr(windowNll);
+  return { value: Math.exp(mean), meanNll: mean, stderr, windowNll };
+}
+
+/** A paired difference of mean NLLs. */
+export interface PairedDelta {
+  /** Mean of the differences, nats. */
+  readonly deltaNll: number;
+  /** 95 % interval by Student's t; absent for a single window. */
+  readonly deltaNllCi95?: readonly [number, number];
+}
+
+/**
+ * Compares two models on the same windows. Pairing removes the spread between
+ * windows, which is far larger than the difference of two variants.
+ *
+ * @param windowNll Mean NLL of each window.
+ * @param baselineNll The baseline's, of the same windows in the same order.
+ * @returns Mean difference and its interval.
+ * @throws {RangeError} If the numbers of windows differ.
+ */
+export function pairedDelta(
+  windowNll: readonly number[],
+  baselineNll: readonly number[],
+): PairedDelta {
+  if (windowNll.length !== baselineNll.length || windowNll.length === 0) {
+    throw new RangeError(
+      `Cannot pair windows as both models must have scored the same number: current values are ${windowNll.length} and ${baselineNll.length}`,
+    );
+  }
+  const { mean, stderr } = meanAndStderr(
+    windowNll.map((nll, i) => nll - baselineNll[i]!),
+  );
+  if (windowNll.length === 1) return { deltaNll: mean };
+  const margin = studentT(windowNll.length - 1) * stderr;
+  return { deltaNll: mean, deltaNllCi95: [mean - margin, mean + margin] };
+}
+
+/** Mean and standard error (sample standard deviation over sqrt n; 0 for n = 1). */
+export function meanAndStderr(
+  values: readonly number[],
+): { mean: number; stderr: number } {
+  const n = values.length;
+  const mean = values.reduce((sum, value) => sum + value, 0) / n;
+  if (n === 1) return { mean, stderr: 0 };
+  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+  return { mean, stderr: Math.sqrt(squares / (n - 1) / n) };
+}

@@ -1,0 +1,95 @@
+import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import type { Session } from "../engine/engine.ts";
+import { planBatch } from "./memory_budget.ts";
+import { quantile, throughput } from "./throughput.ts";
+
+/** Counts calls; decode steps take what `stepSeconds` says. */
+function fakeSession(stepSeconds: (call: number) => number) {
+  const calls = { prefill: 0, decode: 0, reserve: 0, lengths: [] as number[] };
+  const session = {
+    prefill(tokens: readonly Int32Array[], reserve = 0) {
+      calls.prefill++;
+      calls.reserve = reserve;
+      calls.lengths = tokens.map((t) => t.length);
+      return Promise.resolve();
+    },
+    decode(steps: number) {
+      const seconds = stepSeconds(calls.decode++);
+      return Promise.resolve({
+        tokens: [],
+        stepSeconds: new Float64Array(steps).fill(seconds),
+      });
+    },
+  };
+  return { session: session as unknown as Session, calls };
+}
+
+Deno.test("throughput() leaves the warm-up out of the figures", async () => {
+  const { session, calls } = fakeSession((call) => call === 0 ? 9 : 0.01);
+  const speed = await throughput(session, new Int32Array(64), {
+    batchSize: 2,
+    contextTokens: 32,
+    repetitions: 3,
+    steps: 4,
+  });
+  assertEquals(calls, {
+    prefill: 4,
+    decode: 4,
+    reserve: 4,
+    lengths: [32, 32],
+  });
+  assertEquals(speed.decodeSamples, 12);
+  assertAlmostEquals(speed.p95Ms, 10);
+  assertAlmostEquals(speed.decodeTokensPerSecond, 200);
+});
+
+Deno.test("throughput() refuses a prompt that is too short", async () => {
+  const { session } = fakeSession(() => 1);
+  await assertRejects(
+    () =>
+      throughput(session, new Int32Array(63), {
+        batchSize: 2,
+        contextTokens: 32,
+      }),
+    RangeError,
+    ">= 64 tokens",
+  );
+});
+
+Deno.test("quantile() interpolates between order statistics", () => {
+  assertEquals(quantile([3, 1, 2], 0.5), 2);
+  assertEquals(quantile([4, 1, 2, 3], 0.5), 2.5);
+  assertAlmostEquals(quantile([0, 10], 0.95), 9.5);
+  assertEquals(quantile([7], 0.95), 7);
+});
+
+Deno.test("planBatch() takes the largest batch that fits, 1 on a CPU", () => {
+  const request = {
+    batch: "auto",
+    memoryBudgetBytes: 10_000,
+    weightBytes: 1000,
+    cacheBytesPerToken: 10,
+    tokens: 100,
+  } as const;
+  assertEquals(planBatch({ ...request, device: "gpu" }).batchSize, 9);
+  assertEquals(planBatch({ ...request, device: "cpu" }).batchSize, 1);
+  assertEquals(
+    planBatch({ ...request, device: "gpu" }).exceeded,
+    undefined,
+  );
+});
+
+Deno.test("planBatch() states the arithmetic of a foreseen out of memory", () => {
+  const plan = planBatch({
+    batch: 4,
+    memoryBudgetBytes: 4999,
+    weightBytes: 1000,
+    cacheBytesPerToken: 10,
+    tokens: 100,
+    device: "gpu",
+  });
+  assertEquals(
+    plan.exceeded,
+    "memoryBudget foresees out of memory: weights 1000 + batch 4 x 100 tokens x 10 bytes of cache = 5000 bytes > 4999",
+  );
+});

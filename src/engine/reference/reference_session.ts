@@ -1,0 +1,209 @@
+// One model in the reference engine.
+
+import { logSumExp } from "../../model/reference_arithmetic.ts";
+import type { LayerCache } from "../../model/reference_attention.ts";
+import type { MomentsSink } from "../../model/moments.ts";
+import {
+  forward,
+  type LoadedModel,
+  logitsOf,
+  newCaches,
+} from "../../model/reference_forward.ts";
+import type { DecodeResult, Session } from "../engine.ts";
+import { augmentedGram } from "./augmented_gram.ts";
+
+/** Rows of logits that exist at a time while scoring. */
+const HEAD_CHUNK = 64;
+
+/** A sequence being decoded. */
+interface Decoding {
+  readonly caches: readonly LayerCache[];
+  /** Logits of the last position, [V]. */
+  logits: Float64Array;
+}
+
+/** A session of the reference engine: one sequence at a time, caches in f64. */
+export class ReferenceSession implements Session {
+  #weights: LoadedModel | undefined;
+  #decoding: Decoding[] = [];
+  #capacity = 0;
+
+  /** @param weights The model, in memory. */
+  constructor(weights: LoadedModel) {
+    this.#weights = weights;
+  }
+
+  // deno-lint-ignore require-await
+  async score(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
+    const weights = this.#open();
+    checkBatch(tokens, "score");
+    return tokens.map((sequence) => scoreSequence(weights, sequence));
+  }
+
+  // deno-lint-ignore require-await
+  async logits(tokens: Int32Array): Promise<Float32Array> {
+    const weights = this.#open();
+    checkBatch([tokens], "compute logits of");
+    const hidden = forward(weights, tokens, newCaches(weights, tokens.length));
+    return Float32Array.from(logitsOf(weights, hidden, tokens.length));
+  }
+
+  // deno-lint-ignore require-await
+  async prefill(tokens: readonly Int32Array[], reserve = 0): Promise<void> {
+    const weights = this.#open();
+    const length = checkBatch(tokens, "prefill");
+    if (!Number.isInteger(reserve) || reserve < 0) {
+      throw new RangeError(
+        `Cannot prefill as reserve must be a non-negative integer: current value is ${reserve}`,
+      );
+    }
+    this.#decoding = [];
+    this.#capacity = length + reserve;
+    const decoding = tokens.map((sequence) => {
+      const caches = newCaches(weights, this.#capacity);
+      const hidden = forward(weights, sequence, caches);
+      return { caches, logits: lastRowLogits(weights, hidden) };
+    });
+    this.#decoding = decoding;
+  }
+
+  // deno-lint-ignore require-await
+  async decode(steps: number): Promise<DecodeResult> {
+    const weights = this.#open();
+    if (this.#decoding.length === 0) {
+      throw new RangeError("Cannot decode as nothing was prefilled");
+    }
+    const room = this.#capacity - this.cache().tokens;
+    if (!Number.isInteger(steps) || steps < 0 || steps > room) {
+      throw new RangeError(
+        `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
+      );
+    }
+    const tokens = this.#decoding.map(() => new Int32Array(steps));
+    const stepSeconds = new Float64Array(steps);
+    for (let step = 0; step < steps; step++) {
+      const start = performance.now();
+      for (const [b, sequence] of this.#decoding.entries()) {
+        const next = argmax(sequence.logits);
+        tokens[b]![step] = next;
+        const hidden = forward(
+          weights,
+          Int32Array.of(next),
+          sequence.caches,
+          { form: "absorbed" },
+        );
+        sequence.logits = lastRowLogits(weights, hidden);
+      }
+      stepSeconds[step] = (performance.now() - start) / 1000;
+    }
+    return { tokens, stepSeconds };
+  }
+
+  lastLogits(): readonly Float32Array[] {
+    this.#open();
+    return this.#decoding.map(({ logits }) => Float32Array.from(logits));
+  }
+
+  cache(): { tokens: number; batch: number; bytes: number } {
+    let bytes = 0;
+    for (const { caches } of this.#decoding) {
+      for (const { first, second, tokens } of caches) {
+        const buffers = first.byteLength + second.byteLength;
+        bytes += buffers * tokens / this.#capacity;
+      }
+    }
+    return {
+      tokens: this.#decoding[0]?.caches[0]?.tokens ?? 0,
+      batch: this.#decoding.length,
+      bytes,
+    };
+  }
+
+  // deno-lint-ignore require-await
+  async moments(
+    tokens: readonly Int32Array[],
+    sink: MomentsSink,
+  ): Promise<void> {
+    const weights = this.#open();
+    for (const sequence of tokens) {
+      checkBatch([sequence], "compute moments of");
+      forward(weights, sequence, newCaches(weights, sequence.length), {
+        tap: (layer, y) =>
+          sink.add(
+            layer,
+            augmentedGram(y, sequence.length),
+            Float32Array.from(y),
+          ),
+      });
+    }
+  }
+
+  close(): Promise<void> {
+    this.#weights = undefined;
+    this.#decoding = [];
+    return Promise.resolve();
+  }
+
+  #open(): LoadedModel {
+    if (this.#weights === undefined) {
+      throw new TypeError("Cannot use a session as it is closed");
+    }
+    return this.#weights;
+  }
+}
+
+/** Entry t is -log p(tokens[t+1] | tokens[0..t]), [T-1]. */
+function scoreSequence(
+  weights: LoadedModel,
+  tokens: Int32Array,
+): Float32Array {
+  const hidden = forward(weights, tokens, newCaches(weights, tokens.length));
+  const width = hidden.length / tokens.length;
+  const nll = new Float32Array(tokens.length - 1);
+  for (let start = 0; start < nll.length; start += HEAD_CHUNK) {
+    const rows = Math.min(HEAD_CHUNK, nll.length - start);
+    const chunk = hidden.subarray(start * width, (start + rows) * width);
+    const logits = logitsOf(weights, chunk, rows);
+    const vocabSize = logits.length / rows;
+    for (let t = 0; t < rows; t++) {
+      const target = logits[t * vocabSize + tokens[start + t + 1]!]!;
+      nll[start + t] = logSumExp(logits, t * vocabSize, vocabSize) - target;
+    }
+  }
+  return nll;
+}
+
+function lastRowLogits(
+  weights: LoadedModel,
+  hidden: Float64Array,
+): Float64Array {
+  const width = weights.finalNorm.data.length;
+  return logitsOf(weights, hidden.subarray(hidden.length - width), 1);
+}
+
+/** Index of the largest element, the first of equals. */
+function argmax(values: Float64Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! > values[best]!) best = i;
+  }
+  return best;
+}
+
+/** Returns T of a batch of at least one sequence of equal length T >= 1. */
+function checkBatch(tokens: readonly Int32Array[], action: string): number {
+  const length = tokens[0]?.length ?? 0;
+  if (length === 0) {
+    throw new RangeError(
+      `Cannot ${action} tokens as there must be at least one`,
+    );
+  }
+  for (const [b, sequence] of tokens.entries()) {
+    if (sequence.length !== length) {
+      throw new RangeError(
+        `Cannot ${action} sequence ${b} as its length must be ${length}, that of sequence 0: current value is ${sequence.length}`,
+      );
+    }
+  }
+  return length;
+}

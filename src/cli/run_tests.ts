@@ -1,0 +1,100 @@
+// deno task test [--filter X] [FILE...]: runs `deno test`, then names every
+// skipped test with what the machine lacks for it, and ends with the count.
+//
+// Exit codes: deno test's own; 1 if a test was skipped under TRANSMLA_REQUIRE_ALL=1.
+
+import { fileURLToPath } from "node:url";
+import { readSkipped, readSummary, type SkippedTest } from "./test_report.ts";
+
+// No network but this machine: tests may talk to servers that they start.
+const PERMISSIONS = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-ffi",
+  "--allow-sys",
+  "--allow-run",
+  "--allow-net=127.0.0.1,localhost",
+];
+
+/**
+ * Runs the tests.
+ *
+ * @param args Further arguments of `deno test`.
+ * @returns The exit code.
+ */
+export async function runTests(args: readonly string[]): Promise<number> {
+  const folder = await Deno.makeTempDir({ prefix: "transmla-test-" });
+  try {
+    const report = `${folder}/report.xml`;
+    const missing = `${folder}/missing.jsonl`;
+    const child = new Deno.Command(Deno.execPath(), {
+      // `deno task check` checks the types.
+      args: ["test", "--no-check", `--junit-path=${report}`, ...PERMISSIONS]
+        .concat(args),
+      cwd: fileURLToPath(new URL("../..", import.meta.url)),
+      env: {
+        TRANSMLA_MISSING_FILE: missing,
+        ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}),
+      },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const output = await passThrough(child.stdout);
+    const { code } = await child.status;
+    const skipped = readSkipped(await textOf(report), await textOf(missing));
+    return conclude(code, output, skipped);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function conclude(
+  code: number,
+  output: string,
+  skipped: readonly SkippedTest[],
+): number {
+  const summary = readSummary(output);
+  if (skipped.length > 0) {
+    console.log("\nSkipped:");
+    for (const { file, name, reason } of skipped) {
+      console.log(`  ${file}: ${name}\n    ${reason}`);
+    }
+  }
+  const skips = skipped.length > 0 ? `, ${skipped.length} skipped` : "";
+  if (summary === undefined) {
+    // deno test ended before it could count: bad arguments, or a crash.
+    console.log(`\n0 passed, 1 failed${skips}`);
+    return code === 0 ? 1 : code;
+  }
+  console.log(`\n${summary.passed} passed, ${summary.failed} failed${skips}`);
+  if (code !== 0 || summary.failed > 0) return code === 0 ? 1 : code;
+  const required = Deno.env.get("TRANSMLA_REQUIRE_ALL") === "1";
+  return required && skipped.length > 0 ? 1 : 0;
+}
+
+async function passThrough(
+  stream: ReadableStream<Uint8Array>,
+): Promise<string> {
+  const decoder = new TextDecoder();
+  const writer = Deno.stdout.writable.getWriter();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    await writer.write(chunk);
+  }
+  writer.releaseLock();
+  return text;
+}
+
+async function textOf(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+if (import.meta.main) Deno.exit(await runTests(Deno.args));

@@ -1,0 +1,198 @@
+// Moments on disk, named by everything that decides them: a sweep of any number
+// of variants runs the calibration text once for each distinct model, ever.
+// A folder a key, a file a layer; what is damaged is made again.
+
+import { join } from "node:path";
+import { CheckpointError } from "../base/errors.ts";
+import type { EngineDescription, Session } from "../engine/engine.ts";
+import type { DecoderModel } from "../model/decoder.ts";
+import type { LayerMoments, ModelMoments } from "../model/moments.ts";
+import { contentKey } from "./content_key.ts";
+import { collectMoments, RESERVOIR_ROWS } from "./moments.ts";
+import { readMomentsFile, writeMomentsFile } from "./moments_file.ts";
+import type { CalibrationOptions } from "./options.ts";
+
+/** Raised by hand when collected moments may come out differently. */
+export const MOMENTS_VERSION = 1;
+
+/** What moments are made of. */
+export interface MomentsRequest {
+  readonly model: Pick<DecoderModel, "sha256" | "config">;
+  /** Hex sha256 of the calibration text. */
+  readonly textSha256: string;
+  readonly tokenizerSha256: string;
+  readonly sampling: Pick<CalibrationOptions, "samples" | "tokens" | "seed">;
+  readonly engine: Pick<EngineDescription, "name" | "provider" | "dtype">;
+  /** @default RESERVOIR_ROWS */
+  readonly reservoirRows?: number;
+}
+
+/** How to make moments that are not on disk. */
+export interface MomentsSupply {
+  /** The folder of the cache; without one, moments stay in memory. */
+  readonly folder?: string;
+  /** The sampled token ids. */
+  sequences(): readonly Int32Array[] | Promise<readonly Int32Array[]>;
+  /** Opens the model; closed after the run. */
+  open(): Promise<Session>;
+  /** Sequences done of all. */
+  progress?(done: number, total: number): void;
+  /** Says that the cache holds something damaged, which is made again. */
+  warn?(message: string): void;
+}
+
+/** Moments, and where they came from. */
+export interface MomentsResult {
+  readonly moments: ModelMoments;
+  /** Whether they were on disk, whole. */
+  readonly cached: boolean;
+  /** Wall seconds of reading or making them. */
+  readonly seconds: number;
+}
+
+/**
+ * The name of moments: a sha256 over weights, text, tokenizer, sampling, engine and version.
+ *
+ * @param request What they are made of.
+ * @returns 64 hex digits.
+ */
+export function momentsKey(request: MomentsRequest): string {
+  const { sampling, engine } = request;
+  return contentKey({
+    momentsVersion: MOMENTS_VERSION,
+    weights: request.model.sha256,
+    text: request.textSha256,
+    tokenizer: request.tokenizerSha256,
+    samples: sampling.samples,
+    tokens: sampling.tokens,
+    seed: sampling.seed,
+    engine: engine.name,
+    provider: engine.provider,
+    dtype: engine.dtype,
+    reservoirRows: request.reservoirRows ?? RESERVOIR_ROWS,
+  });
+}
+
+/**
+ * Gives moments from the cache, or runs the calibration text and keeps them.
+ *
+ * @param request What they are made of.
+ * @param supply How to make them.
+ * @returns The moments and whether they were cached.
+ */
+export async function getMoments(
+  request: MomentsRequest,
+  supply: MomentsSupply,
+): Promise<MomentsResult> {
+  const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
+  const sha256 = momentsKey(request);
+  const { config } = request.model;
+  const folder = supply.folder === undefined
+    ? undefined
+    : join(supply.folder, sha256);
+
+  const cached = folder === undefined
+    ? undefined
+    : await openFolder(folder, sha256, config, supply);
+  if (cached !== undefined) {
+    return { moments: cached, cached: true, seconds: seconds() };
+  }
+  const sequences = await supply.sequences();
+  const session = await supply.open();
+  let layers: LayerMoments[];
+  try {
+    layers = await collectMoments(session, sequences, config, {
+      seed: request.sampling.seed,
+      reservoirRows: request.reservoirRows ?? RESERVOIR_ROWS,
+      progress: (done, total) => supply.progress?.(done, total),
+    });
+  } finally {
+    await session.close();
+  }
+  if (folder === undefined) {
+    return {
+      moments: momentsInMemory(sha256, layers),
+      cached: false,
+      seconds: seconds(),
+    };
+  }
+  await Deno.mkdir(folder, { recursive: true });
+  for (const [layer, moments] of layers.entries()) {
+    await writeMomentsFile(layerPath(folder, layer), moments);
+  }
+  return {
+    moments: momentsOnDisk(sha256, folder, layers[0]?.tokens ?? 0, config),
+    cached: false,
+    seconds: seconds(),
+  };
+}
+
+/**
+ * Moments that are already in memory.
+ *
+ * @param sha256 Their name.
+ * @param layers One entry a layer.
+ * @returns The same, as conversions read them.
+ */
+export function momentsInMemory(
+  sha256: string,
+  layers: readonly LayerMoments[],
+): ModelMoments {
+  return {
+    sha256,
+    tokens: layers[0]?.tokens ?? 0,
+    layer(index) {
+      const layer = layers[index];
+      return layer === undefined
+        ? Promise.reject(
+          new RangeError(
+            `Cannot read moments of layer ${index} as it must be < ${layers.length}`,
+          ),
+        )
+        : Promise.resolve(layer);
+    },
+  };
+}
+
+/** Reads every file once: a damaged one is found before a conversion starts. */
+async function openFolder(
+  folder: string,
+  sha256: string,
+  config: DecoderModel["config"],
+  supply: MomentsSupply,
+): Promise<ModelMoments | undefined> {
+  let tokens = 0;
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    try {
+      const path = layerPath(folder, layer);
+      tokens = (await readMomentsFile(path, config.hiddenSize)).tokens;
+    } catch (error) {
+      if (error instanceof CheckpointError) {
+        supply.warn?.(`${error.message}; calibrating again`);
+      } else if (!(error instanceof Deno.errors.NotFound)) {
+        throw error;
+      }
+      return undefined;
+    }
+  }
+  return momentsOnDisk(sha256, folder, tokens, config);
+}
+
+function momentsOnDisk(
+  sha256: string,
+  folder: string,
+  tokens: number,
+  config: DecoderModel["config"],
+): ModelMoments {
+  return {
+    sha256,
+    tokens,
+    layer: (index) =>
+      readMomentsFile(layerPath(folder, index), config.hiddenSize),
+  };
+}
+
+function layerPath(folder: string, layer: number): string {
+  return join(folder, `layer-${String(layer).padStart(3, "0")}.moments`);
+}

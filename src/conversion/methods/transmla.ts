@@ -1,0 +1,297 @@
+// TransMLA (arXiv 2502.07864): merged heads, RoRoPE and FreqFold, balanced
+// key-value joint PCA, absorption (§4; official converter.py, partial_rope.py,
+// lora_qkv.py).
+//
+// Keeps: at kvLoraRank "full" the partial-RoPE model's logits, balanced or not.
+
+import { z } from "zod";
+import type { Matrix64 } from "../../base/tensor.ts";
+import { rowBlock, stackRows } from "../../linalg/blocks.ts";
+import { gemm64 } from "../../linalg/gemm.ts";
+import type {
+  DecoderModel,
+  GqaAttention,
+  MlaAttention,
+} from "../../model/decoder.ts";
+import type { LayerMoments, ModelMoments } from "../../model/moments.ts";
+import { absorb } from "../absorb.ts";
+import { channelRatio, tokenRatio } from "../balance_kv.ts";
+import { convertedModel, originalAttention } from "../converted_model.ts";
+import {
+  balancedGram,
+  jointPca,
+  type JointSpectrum,
+  jointSpectrum,
+} from "../joint_pca.ts";
+import {
+  keyValueGram,
+  rotaryKeyEnergy,
+  rotatedGram,
+} from "../key_value_gram.ts";
+import { memoized } from "../layer_memo.ts";
+import { affineMatrix } from "../merge_heads.ts";
+import type { LayerReport, Method } from "../method.ts";
+import {
+  checkRotary,
+  type ResolvedRotary,
+  resolveRotary,
+  ROTARY_OPTIONS,
+  type RotatedKeys,
+  rotateKeys,
+  toPartialRope,
+} from "./partial_rope.ts";
+
+const options = z.strictObject({
+  ...ROTARY_OPTIONS,
+  kvLoraRank: z.union([z.int().min(1), z.literal("full")])
+    .describe("r, width of the latent; full: 2·G·d - m, which loses nothing"),
+  balanceKv: z.boolean().default(true)
+    .describe("Whether keys are balanced against values before the joint PCA"),
+  balanceKvNorm: z.enum(["channel", "token"]).default("channel")
+    .describe(
+      "channel: mean norm of channels, as the official code; token: mean norm of tokens, as the paper",
+    ),
+  balanceKvRatio: z.number().positive().default(1)
+    .describe("How much larger than values balanced keys are"),
+  pca: z.enum(["activations", "weights"]).default("activations")
+    .describe("What the joint PCA sees; weights is the ablation of Fig. 4b"),
+});
+
+/** Options of `transmla`. */
+export type TransmlaOptions = z.infer<typeof options>;
+
+/** The same with F and r chosen. */
+interface ResolvedTransmla extends ResolvedRotary {
+  readonly kvLoraRank: number;
+  readonly balanceKv: boolean;
+  readonly balanceKvNorm: "channel" | "token";
+  readonly balanceKvRatio: number;
+  readonly pca: "activations" | "weights";
+}
+
+/** What one layer's balancing and PCA found, before a rank is chosen. */
+interface BalancedSpectrum extends JointSpectrum {
+  /** rho */
+  readonly ratio: number;
+  readonly rotaryKeyEnergy: number;
+}
+
+function fullRank(
+  qkRopeHeadDim: number,
+  { numKeyValueHeads, headDim }: {
+    readonly numKeyValueHeads: number;
+    readonly headDim: number;
+  },
+): number {
+  return 2 * numKeyValueHeads * headDim - qkRopeHeadDim;
+}
+
+function checkRank(
+  kvLoraRank: number,
+  qkRopeHeadDim: number,
+  sizes: { readonly numKeyValueHeads: number; readonly headDim: number },
+  place = "",
+): void {
+  const limit = fullRank(qkRopeHeadDim, sizes);
+  if (!Number.isInteger(kvLoraRank) || kvLoraRank < 1 || kvLoraRank > limit) {
+    throw new RangeError(
+      `Cannot convert ${place}with kvLoraRank ${kvLoraRank} as it must be 1 to ${limit} (2·G·d - qkRopeHeadDim)`,
+    );
+  }
+}
+
+/**
+ * Balances and decomposes a layer's nope keys and values.
+ *
+ * @param model The original.
+ * @param layer Layer index.
+ * @param attention That layer's attention.
+ * @param rotated Its rotated keys.
+ * @param moments Of the partial-RoPE model, or of the original (one pass).
+ * @param options How to balance, and what the PCA sees.
+ * @returns rho and the spectrum.
+ */
+async function balancedSpectrum(
+  model: DecoderModel,
+  layer: number,
+  attention: GqaAttention,
+  rotated: RotatedKeys,
+  moments: ModelMoments,
+  options: ResolvedTransmla,
+): Promise<BalancedSpectrum> {
+  const m = options.qkRopeHeadDim;
+  const values = affineMatrix(attention.vProj);
+  const gram = await rotatedGram(
+    await keyValueGram(model, layer, attention, moments),
+    rotated.basis,
+  );
+  const width = rotated.basis.rows;
+  let ratio = 1;
+  if (options.balanceKv && options.balanceKvNorm === "channel") {
+    ratio = channelRatio(gram, m, options.balanceKvRatio);
+  } else if (options.balanceKv) {
+    const { reservoir } = await moments.layer(layer);
+    const nope = rowBlock(rotated.keys, m, width);
+    ratio = tokenRatio(
+      await sampledOutputs(reservoir, nope),
+      await sampledOutputs(reservoir, values),
+      options.balanceKvRatio,
+    );
+  }
+  const seen = options.pca === "activations"
+    ? gram
+    : await weightGram(stackRows(rotated.keys, values));
+  return {
+    ...jointSpectrum(balancedGram(seen, m, ratio)),
+    ratio,
+    rotaryKeyEnergy: rotaryKeyEnergy(gram, width, m),
+  };
+}
+
+/** W [h; 1] of the reservoir's rows: `[R, out]`. */
+async function sampledOutputs(
+  { rows, data }: LayerMoments["reservoir"],
+  weights: Matrix64,
+): Promise<Matrix64> {
+  const columns = weights.columns;
+  const inputs = new Float64Array(rows * columns).fill(1);
+  for (let row = 0; row < rows; row++) {
+    inputs.set(
+      data.subarray(row * (columns - 1), (row + 1) * (columns - 1)),
+      row * columns,
+    );
+  }
+  return await gemm64({ rows, columns, data: inputs }, weights, {
+    transB: true,
+  });
+}
+
+/** W W^T without the bias column: the Gram matrix if h were white. */
+async function weightGram(weights: Matrix64): Promise<Matrix64> {
+  const { rows, columns } = weights;
+  const data = weights.data.slice();
+  for (let row = 0; row < rows; row++) data[(row + 1) * columns - 1] = 0;
+  const biasless = { rows, columns, data };
+  const gram = await gemm64(biasless, biasless, { transB: true });
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < i; j++) {
+      gram.data[j * rows + i] = gram.data[i * rows + j]!;
+    }
+  }
+  return gram;
+}
+
+/**
+ * One layer's latent attention.
+ *
+ * @param attention The original.
+ * @param rotated Its rotated keys.
+ * @param spectrum Its balancing and PCA.
+ * @param options r and m.
+ * @returns The attention, and what the PCA kept.
+ */
+async function transmlaLayer(
+  attention: GqaAttention,
+  rotated: RotatedKeys,
+  spectrum: BalancedSpectrum,
+  { kvLoraRank, qkRopeHeadDim }: ResolvedTransmla,
+): Promise<{ attention: MlaAttention; report: Omit<LayerReport, "layer"> }> {
+  const { directions, ...kept } = jointPca(spectrum, kvLoraRank);
+  const { ratio, rotaryKeyEnergy } = spectrum;
+  return {
+    attention: await absorb(attention, {
+      ...rotated,
+      values: affineMatrix(attention.vProj),
+      directions,
+      ratio,
+      qkRopeHeadDim,
+    }),
+    report: { keyValueRatio: ratio, ...kept, rotaryKeyEnergy },
+  };
+}
+
+/** TransMLA with the official code's defaults. */
+export const transmla: Method<TransmlaOptions> = {
+  name: "transmla",
+  summary:
+    "RoRoPE, FreqFold and balanced key-value joint PCA to latent attention",
+  source: "arXiv 2502.07864 §4",
+  options,
+  check(options, config) {
+    checkRotary(options, config);
+    if (options.kvLoraRank !== "full") {
+      checkRank(options.kvLoraRank, options.qkRopeHeadDim, config);
+    }
+  },
+  async convert(model, options, context) {
+    const first = await context.moments(model);
+    const rotary = await resolveRotary(model, options, first, context);
+    const resolved: ResolvedTransmla = {
+      ...options,
+      ...rotary,
+      kvLoraRank: options.kvLoraRank === "full"
+        ? fullRank(options.qkRopeHeadDim, model.config)
+        : options.kvLoraRank,
+    };
+    let second = first;
+    if (context.passes === 2) {
+      const partial = await toPartialRope(
+        model,
+        rotary,
+        first,
+        context.progress,
+      );
+      second = await context.moments(partial.model);
+    }
+
+    const { numHiddenLayers } = model.config;
+    const attentions: MlaAttention[] = [];
+    const layers: LayerReport[] = [];
+    const shared = [
+      first.sha256,
+      second.sha256,
+      resolved.freqFold,
+      resolved.qkRopeHeadDim,
+      resolved.balanceKv,
+      resolved.balanceKvNorm,
+      resolved.balanceKvRatio,
+      resolved.pca,
+    ].join(" ");
+    for (let layer = 0; layer < numHiddenLayers; layer++) {
+      const attention = await originalAttention(model, layer);
+      checkRank(
+        resolved.kvLoraRank,
+        resolved.qkRopeHeadDim,
+        attention,
+        `layer ${layer} `,
+      );
+      const rotated = await rotateKeys(model, layer, attention, first, rotary);
+      // Variants that differ in rank alone share the decomposition.
+      const spectrum = await memoized(
+        model,
+        `spectrum ${layer} ${shared}`,
+        ({ eigen }) => eigen.vectors.data.byteLength,
+        () =>
+          balancedSpectrum(model, layer, attention, rotated, second, resolved),
+      );
+      const made = await transmlaLayer(attention, rotated, spectrum, resolved);
+      attentions.push(made.attention);
+      layers.push({ layer, ...made.report });
+      context.progress?.("compress", layer + 1, numHiddenLayers);
+    }
+    const described = {
+      ...resolved,
+      collapse: model.config.headDim / resolved.qkRopeHeadDim,
+    };
+    const identity = {
+      method: transmla.name,
+      options: described,
+      moments: [first.sha256, second.sha256],
+    };
+    return {
+      model: convertedModel(model, identity, attentions),
+      resolved: described,
+      layers,
+    };
+  },
+};

@@ -4,6 +4,7 @@
 import { ShapeError } from "../base/errors.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { DecoderLayer, DecoderModel, GatedMlp } from "./decoder.ts";
+import { checkLayerShapes } from "./layer_shapes.ts";
 import {
   applyLinear,
   multiplyTransposed,
@@ -34,11 +35,14 @@ export type AttentionInputTap = (layer: number, y: Float64Array) => void;
  *
  * @param model The model.
  * @returns Its weights.
+ * @throws {ShapeError} If a tensor has another shape than decoder.ts states.
  */
 export async function readWeights(model: DecoderModel): Promise<LoadedModel> {
   const layers: DecoderLayer[] = [];
   for (let l = 0; l < model.config.numHiddenLayers; l++) {
-    layers.push(await model.layer(l));
+    const layer = await model.layer(l);
+    checkLayerShapes(layer, l, model.config.hiddenSize);
+    layers.push(layer);
   }
   return {
     rmsNormEps: model.config.rmsNormEps,

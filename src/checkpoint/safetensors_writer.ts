@@ -2,6 +2,7 @@
 // name only when it is complete; a sharded checkpoint's index is the last.
 
 import { createHash } from "node:crypto";
+import { basename } from "node:path";
 import { DTYPE_BYTES, fromFloat32 } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Tensor } from "../base/tensor.ts";
@@ -135,7 +136,7 @@ export async function writeSafetensors(
     metadata,
   );
   await Deno.rename(temporary, path);
-  return { name: path.slice(path.lastIndexOf("/") + 1), bytes, sha256 };
+  return { name: basename(path), bytes, sha256 };
 }
 
 /**

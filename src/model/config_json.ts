@@ -27,6 +27,7 @@ const FAMILY_FEATURES: Readonly<Record<string, string>> = {
 
 /** No model of these families is near it; products of two sizes stay exact. */
 const MAX_SIZE = 2 ** 26;
+const MAX_LAYERS = 1024;
 
 /**
  * Checks a config.json and names its numbers.
@@ -71,7 +72,12 @@ export function parseModelConfig(configJson: Json): ModelConfig {
     vocabSize: size(configJson, "vocab_size"),
     hiddenSize,
     intermediateSize: size(configJson, "intermediate_size"),
-    numHiddenLayers: size(configJson, "num_hidden_layers"),
+    numHiddenLayers: size(
+      configJson,
+      "num_hidden_layers",
+      undefined,
+      MAX_LAYERS,
+    ),
     numAttentionHeads,
     numKeyValueHeads,
     headDim,
@@ -216,7 +222,12 @@ function parseRope(
   return { ropeTheta, ropeScaling };
 }
 
-function size(json: Json, field: string, fallback?: number): number {
+function size(
+  json: Json,
+  field: string,
+  fallback?: number,
+  largest = MAX_SIZE,
+): number {
   const value = json[field] ?? fallback;
   if (!Number.isInteger(value) || (value as number) < 1) {
     throw new CheckpointError(
@@ -225,9 +236,9 @@ function size(json: Json, field: string, fallback?: number): number {
       }`,
     );
   }
-  if ((value as number) > MAX_SIZE) {
+  if ((value as number) > largest) {
     throw new CheckpointError(
-      `Cannot read the configuration as ${field} must be <= ${MAX_SIZE}: current value is ${value}`,
+      `Cannot read the configuration as ${field} must be <= ${largest}: current value is ${value}`,
     );
   }
   return value as number;

@@ -1,8 +1,11 @@
 // A checkpoint as a decoder. All names and shapes are checked at once, weights are
 // read when a layer is asked for.
 
-import { ShapeError, UnsupportedModelError } from "../base/errors.ts";
-import { CheckpointError } from "../base/errors.ts";
+import {
+  CheckpointError,
+  ShapeError,
+  UnsupportedModelError,
+} from "../base/errors.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { Checkpoint } from "../checkpoint/tensor_source.ts";
 import type { ModelConfig } from "./config.ts";

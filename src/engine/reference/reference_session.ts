@@ -22,7 +22,13 @@ interface Decoding {
   logits: Float64Array;
 }
 
-/** A session of the reference engine: one sequence at a time, caches in f64. */
+/**
+ * A session of the reference engine: one sequence at a time, caches in f64.
+ *
+ * MLA runs expanded in score(), logits(), prefill() and moments(), absorbed in
+ * decode(). The first token that decode() returns is the greedy one after the
+ * prompt; the tokens it returns are those that it appended to the cache.
+ */
 export class ReferenceSession implements Session {
   #weights: LoadedModel | undefined;
   #decoding: Decoding[] = [];

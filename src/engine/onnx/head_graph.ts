@@ -1,0 +1,51 @@
+// The final norm, the language-model head and the loss in graphs.
+
+import type { Tensor } from "../../base/tensor.ts";
+import { GraphBuilder } from "../../linalg/onnx_graph.ts";
+import { type Device, GraphScope } from "./graph_scope.ts";
+
+/** Rows of one run of the head: a chunk's logits, not all, are in memory. */
+export const HEAD_ROWS = 256;
+
+/** "finalNorm" [D] and "lmHead" [V, D]. */
+export interface HeadWeights {
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly eps: number;
+}
+
+/** Adds norm and head to a graph; returns the logits, `[N, V]`. */
+export function addHead(
+  graph: GraphBuilder,
+  { x, branch }: { x: string; branch?: string },
+  { weights, eps }: HeadWeights,
+  device: Device,
+): string {
+  const scope = new GraphScope(graph, { prefix: "", weights, device });
+  const { normed } = scope.norm(x, branch, "finalNorm", eps);
+  return scope.linear(normed, "lmHead");
+}
+
+/** x `[N, D]` to logits `[N, V]`. */
+export function logitsGraph(head: HeadWeights, device: Device): GraphBuilder {
+  const { graph, logits, vocabulary } = headGraph(head, device);
+  graph.output("logits", logits, "float32", ["rows", vocabulary]);
+  return graph;
+}
+
+/** x `[N, D]` and labels `[N, 1]` to log p(label), `[N, 1]`. */
+export function lossGraph(head: HeadWeights, device: Device): GraphBuilder {
+  const { graph, logits } = headGraph(head, device);
+  const labels = graph.input("labels", "int64", ["rows", 1]);
+  const all = graph.node("LogSoftmax", [logits], { axis: -1 });
+  const own = graph.node("GatherElements", [all, labels], { axis: 1 });
+  graph.output("logProbability", own, "float32", ["rows", 1]);
+  return graph;
+}
+
+function headGraph(head: HeadWeights, device: Device) {
+  const graph = new GraphBuilder();
+  const [vocabulary, width] = head.weights.get("lmHead")!.shape;
+  const x = graph.input("x", "float32", ["rows", width!]);
+  const logits = addHead(graph, { x }, head, device);
+  return { graph, logits, vocabulary: vocabulary! };
+}

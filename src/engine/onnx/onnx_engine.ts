@@ -1,0 +1,67 @@
+// The onnx engine: decoders as ONNX graphs in onnxruntime, on the CPU or through
+// its own WebGPU provider.
+
+import { UnavailableError } from "../../base/errors.ts";
+import { GraphBuilder } from "../../linalg/onnx_graph.ts";
+import { createSession, ort } from "../../linalg/onnx_runtime.ts";
+import type { DecoderModel } from "../../model/decoder.ts";
+import type { Engine, EngineOptions } from "../engine.ts";
+import type { Device } from "./graph_scope.ts";
+import { loadModel } from "./loaded_model.ts";
+import { OnnxSession } from "./onnx_session.ts";
+
+/**
+ * Opens the onnx engine.
+ *
+ * @param options How to run.
+ * @returns The engine.
+ * @throws {RangeError} If dtype is f16, which onnxruntime-node does not take.
+ * @throws {UnavailableError} If device is webgpu and there is no adapter.
+ */
+export async function openOnnxEngine(options: EngineOptions): Promise<Engine> {
+  const { dtype = "f32", device = "cpu", threads } = options;
+  if (dtype !== "f32") {
+    throw new RangeError(
+      `Cannot open the onnx engine as dtype must be "f32" (onnxruntime-node takes no f16 tensors): current value is "${dtype}"`,
+    );
+  }
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
+    throw new RangeError(
+      `Cannot open the onnx engine as threads must be a positive integer: current value is ${threads}`,
+    );
+  }
+  await probe(device);
+  const runtime = { device, ...(threads === undefined ? {} : { threads }) };
+  return {
+    describe: () => ({
+      name: "onnx",
+      provider: device,
+      dtype,
+      version: `onnxruntime ${ort.env.versions.node}`,
+    }),
+    async open(model: DecoderModel) {
+      return new OnnxSession(await loadModel(model, device), runtime);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Runs a graph of one node, so that a missing device shows before a model is read. */
+async function probe(device: Device): Promise<void> {
+  const graph = new GraphBuilder();
+  const x = graph.input("x", "float32", [1]);
+  graph.output("y", graph.node("Add", [x, x]), "float32", [1]);
+  try {
+    const session = await createSession(graph, { device });
+    await session.run({ x: new ort.Tensor("float32", [1], [1]) });
+    await session.release();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new UnavailableError(
+      `Cannot open the onnx engine on device "${device}" as onnxruntime cannot run there: ${
+        message.split("\n", 1)[0]
+      }`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,223 @@
+// The onnx engine against the reference engine, on tiny seeded models of every
+// attention kind, alone and mixed.
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { cacheWidths, type DecoderModel } from "../src/model/decoder.ts";
+import type { Session } from "../src/engine/engine.ts";
+import { openEngine } from "../src/engine/open.ts";
+import { assertClose } from "./fixtures/assert_close.ts";
+import {
+  tinyKindsModel,
+  type TinyKindsOptions,
+} from "./fixtures/tiny_kinds.ts";
+import { randomTokens } from "./fixtures/tiny_models.ts";
+
+/** f32 through two or three layers with logits of order 1 to 10. */
+const ATOL = 2e-4;
+
+const MODELS: Readonly<Record<string, TinyKindsOptions>> = {
+  "gqa": { seed: 1, kinds: ["gqa", "gqa"] },
+  "gqa with G = H and biases": {
+    seed: 2,
+    kinds: ["gqa", "gqa"],
+    numKeyValueHeads: 4,
+    bias: true,
+  },
+  "partialRope": { seed: 3, kinds: ["partialRope", "partialRope"] },
+  "partialRope with G = H and biases": {
+    seed: 4,
+    kinds: ["partialRope"],
+    numKeyValueHeads: 4,
+    bias: "everywhere",
+  },
+  "mla": { seed: 5, kinds: ["mla", "mla"], tied: true },
+  "mla with G = H and biases": {
+    seed: 6,
+    kinds: ["mla", "mla"],
+    numKeyValueHeads: 4,
+    bias: "everywhere",
+  },
+  "mixed kinds": {
+    seed: 7,
+    kinds: ["mla", "gqa", "partialRope", "mla"],
+    numAttentionHeads: 6,
+    numKeyValueHeads: 2,
+    headDim: 8,
+    hiddenSize: 44,
+    bias: "everywhere",
+  },
+};
+
+/** Runs `body` on a model in the onnx and the reference engine. */
+async function inBoth(
+  options: TinyKindsOptions,
+  body: (
+    onnx: Session,
+    reference: Session,
+    model: DecoderModel,
+  ) => Promise<void>,
+): Promise<void> {
+  const model = await tinyKindsModel(options);
+  const engines = [
+    await openEngine("onnx", { threads: 2 }),
+    await openEngine("reference"),
+  ] as const;
+  const onnx = await engines[0].open(model);
+  const reference = await engines[1].open(model);
+  try {
+    await body(onnx, reference, model);
+  } finally {
+    await onnx.close();
+    await reference.close();
+    for (const engine of engines) await engine.close();
+  }
+}
+
+for (const [name, options] of Object.entries(MODELS)) {
+  Deno.test(`onnx logits() and score() equal the reference's: ${name}`, async () => {
+    await inBoth(options, async (onnx, reference) => {
+      // One block of queries, and three with a short last one.
+      for (const length of [1, 33, 600]) {
+        const tokens = randomTokens(length, length, 256);
+        const expected = await reference.logits(tokens);
+        const actual = await onnx.logits(tokens);
+        assertClose(actual, expected, { atol: ATOL, what: `logits ${length}` });
+      }
+      const batch = [11, 12, 13].map((seed) => randomTokens(seed, 40, 256));
+      const expected = await reference.score(batch);
+      for (const [b, nll] of (await onnx.score(batch)).entries()) {
+        assertEquals(nll.length, 39);
+        assertClose(nll, expected[b]!, { atol: ATOL, what: `score ${b}` });
+      }
+    });
+  });
+
+  Deno.test(`onnx decode() continues prefill() as one pass would: ${name}`, async () => {
+    await inBoth(options, async (onnx, reference, model) => {
+      const batch = [21, 22, 23].map((seed) => randomTokens(seed, 17, 256));
+      await onnx.prefill(batch, 6);
+      const { tokens } = await onnx.decode(4);
+      const { stepSeconds } = await onnx.decode(1);
+      assertEquals(stepSeconds.length, 1);
+      const last = onnx.lastLogits();
+      for (const [b, prompt] of batch.entries()) {
+        await reference.prefill([prompt], 5);
+        const expected = await reference.decode(5);
+        assertEquals(tokens[b], expected.tokens[0]!.subarray(0, 4));
+        assertClose(last[b]!, reference.lastLogits()[0]!, {
+          atol: ATOL,
+          what: `last logits ${b}`,
+        });
+        const whole = Int32Array.of(...prompt, ...expected.tokens[0]!);
+        const logits = await onnx.logits(whole);
+        assertClose(last[b]!, logits.subarray(-256), {
+          atol: ATOL,
+          what: `logits of the whole ${b}`,
+        });
+      }
+      let width = 0;
+      for (let i = 0; i < model.config.numHiddenLayers; i++) {
+        const { first, second } = cacheWidths((await model.layer(i)).attention);
+        width += first + second;
+      }
+      assertEquals(onnx.cache(), {
+        tokens: 22,
+        batch: 3,
+        bytes: width * 4 * 22 * 3,
+      });
+      await assertRejects(
+        () => onnx.decode(2),
+        RangeError,
+        "Cannot decode as steps must be in 0..1",
+      );
+    });
+  });
+
+  Deno.test(`onnx moments() equal the reference's: ${name}`, async () => {
+    await inBoth(options, async (onnx, reference, model) => {
+      const tokens = [[31, 20], [32, 9], [33, 20]].map(([seed, length]) =>
+        randomTokens(seed!, length!, 256)
+      );
+      const [actual, expected] = [
+        await sumMoments(onnx, model, tokens),
+        await sumMoments(reference, model, tokens),
+      ];
+      for (const [layer, { gram, hidden }] of expected.entries()) {
+        const found = actual[layer]!;
+        assertEquals(found.hidden.length, 49 * model.config.hiddenSize);
+        assertClose(found.gram, gram, {
+          atol: 1e-3,
+          rtol: 1e-5,
+          what: `gram ${layer}`,
+        });
+        // Batches of equal length come first: only the set of rows is promised.
+        assertClose(
+          found.hidden.toSorted(),
+          hidden.toSorted(),
+          { atol: ATOL, what: `hidden ${layer}` },
+        );
+      }
+    });
+  });
+}
+
+async function sumMoments(
+  session: Session,
+  model: DecoderModel,
+  tokens: readonly Int32Array[],
+): Promise<{ gram: Float64Array; hidden: Float32Array }[]> {
+  const { hiddenSize, numHiddenLayers } = model.config;
+  const sums = Array.from({ length: numHiddenLayers }, () => ({
+    gram: new Float64Array((hiddenSize + 1) ** 2),
+    hidden: new Float32Array(0),
+  }));
+  await session.moments(tokens, {
+    add(layer, gram, hidden) {
+      const sum = sums[layer]!;
+      sum.gram.forEach((value, i) => sum.gram[i] = value + gram[i]!);
+      sum.hidden = Float32Array.of(...sum.hidden, ...hidden);
+    },
+  });
+  return sums;
+}
+
+Deno.test("onnx score() does not depend on the batch", async () => {
+  await inBoth(MODELS["mixed kinds"]!, async (onnx) => {
+    const batch = [41, 42, 43, 44].map((seed) => randomTokens(seed, 700, 256));
+    const together = await onnx.score(batch);
+    for (const [b, sequence] of batch.entries()) {
+      const [alone] = await onnx.score([sequence]);
+      assertClose(together[b]!, alone!, { atol: 1e-5, what: `sequence ${b}` });
+    }
+  });
+});
+
+Deno.test("onnx refuses what it cannot run, in one line", async () => {
+  await assertRejects(
+    () => openEngine("onnx", { dtype: "f16" }),
+    RangeError,
+    'Cannot open the onnx engine as dtype must be "f32"',
+  );
+  await assertRejects(
+    () => openEngine("onnx", { threads: 0 }),
+    RangeError,
+    "threads must be a positive integer: current value is 0",
+  );
+  await inBoth(MODELS["gqa"]!, async (onnx) => {
+    await assertRejects(
+      () => onnx.decode(1),
+      RangeError,
+      "Cannot decode as nothing was prefilled",
+    );
+    await assertRejects(
+      () => onnx.score([Int32Array.of(1, 256)]),
+      RangeError,
+      "ids must be < 256: current value is 256",
+    );
+    await assertRejects(
+      () => onnx.score([Int32Array.of(1, 2), Int32Array.of(1)]),
+      RangeError,
+      "sequence 1 must have 2 tokens",
+    );
+  });
+});

@@ -1,0 +1,245 @@
+// Reads run folders. Cells are the only truth; everything that a report shows
+// is derived from them. A published folder has no cells/, there results.jsonl
+// holds the same records.
+
+import { parse as parseYaml } from "yaml";
+import { InputError } from "../base/errors.ts";
+import type { CellRecord } from "../experiment/record.ts";
+import {
+  type Check,
+  parseCell,
+  parseChecks,
+  parsePlan,
+  type PlannedCell,
+} from "./schema.ts";
+
+/** One or several run folders, read and merged. */
+export interface RunData {
+  /** Experiment names, without repetition, in order of reading. */
+  readonly experiments: readonly string[];
+  readonly runIds: readonly string[];
+  /** In plan order. */
+  readonly cells: readonly CellRecord[];
+  readonly checks: readonly Check[];
+  /** environment.json of each folder that has one. */
+  readonly environments: readonly Readonly<Record<string, unknown>>[];
+  /** The first folder's experiment.yaml, as text and parsed. */
+  readonly experimentText?: string;
+  readonly experiment: Readonly<Record<string, unknown>>;
+  /** Cells that a recorded plan names and no folder holds. */
+  readonly missing: readonly PlannedCell[];
+  /** Cell files that could not be read, one line each. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Reads one or many run folders.
+ *
+ * A cell that several folders hold is taken once: one with status "ok" before
+ * any other, then the latest. A broken cell file does not hide the others; it
+ * becomes a line of `problems`.
+ *
+ * @param directories Run folders or published folders.
+ * @returns All their cells in plan order.
+ * @throws {InputError} If a folder does not exist or holds no readable record.
+ */
+export async function loadRuns(
+  directories: readonly string[],
+): Promise<RunData> {
+  const cells = new Map<string, CellRecord>();
+  const planned = new Map<string, PlannedCell>();
+  const checks: Check[] = [];
+  const environments: Record<string, unknown>[] = [];
+  const problems: string[] = [];
+  const order: string[] = [];
+  let experimentText: string | undefined;
+
+  for (const directory of directories) {
+    const listed = await readLines(directory, problems);
+    for (const record of await readCells(directory, listed, problems)) {
+      const known = cells.get(record.cell);
+      if (known === undefined || isBetter(record, known)) {
+        cells.set(record.cell, record);
+      }
+    }
+    for (const cell of await readPlan(directory, problems)) {
+      planned.set(cell.cell, cell);
+    }
+    order.push(...listed.map((record) => record.cell));
+    checks.push(...await readChecks(directory, problems));
+    const environment = await readJson(`${directory}/environment.json`);
+    if (isObject(environment)) environments.push(environment);
+    experimentText ??= await readText(`${directory}/experiment.yaml`);
+  }
+  if (cells.size === 0) {
+    throw new InputError(
+      problems[0] ??
+        `Cannot report on ${
+          directories.join(", ")
+        } as a run folder must hold cells/*.json or results.jsonl: none found`,
+    );
+  }
+  const sorted = sortCells(
+    [...cells.values()],
+    planned.size > 0 ? [...planned.keys()] : order,
+  );
+  return {
+    experiments: unique(sorted.map((record) => record.experiment)),
+    runIds: unique(sorted.map((record) => record.runId)),
+    cells: sorted,
+    checks: unique(checks.map((check) => JSON.stringify(check))).map((text) =>
+      JSON.parse(text) as Check
+    ),
+    environments,
+    ...(experimentText === undefined ? {} : { experimentText }),
+    experiment: parseExperiment(experimentText),
+    missing: [...planned.values()].filter((cell) => !cells.has(cell.cell)),
+    problems,
+  };
+}
+
+function isBetter(record: CellRecord, known: CellRecord): boolean {
+  if ((record.status === "ok") !== (known.status === "ok")) {
+    return record.status === "ok";
+  }
+  return record.startedAt > known.startedAt;
+}
+
+/** Plan order where it is known, then by start. */
+function sortCells(
+  cells: readonly CellRecord[],
+  order: readonly string[],
+): CellRecord[] {
+  const place = new Map<string, number>();
+  for (const id of order) if (!place.has(id)) place.set(id, place.size);
+  return [...cells].sort((a, b) =>
+    (place.get(a.cell) ?? Infinity) - (place.get(b.cell) ?? Infinity) ||
+    a.startedAt.localeCompare(b.startedAt) || a.cell.localeCompare(b.cell)
+  );
+}
+
+async function readCells(
+  directory: string,
+  listed: readonly CellRecord[],
+  problems: string[],
+): Promise<readonly CellRecord[]> {
+  const names: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(`${directory}/cells`)) {
+      if (entry.isFile && entry.name.endsWith(".json")) names.push(entry.name);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return listed;
+  }
+  const records: CellRecord[] = [];
+  for (const name of names.sort()) {
+    const path = `${directory}/cells/${name}`;
+    try {
+      records.push(parseCell(JSON.parse(await Deno.readTextFile(path)), path));
+    } catch (error) {
+      problems.push(oneLine(error, path));
+    }
+  }
+  return records;
+}
+
+/** Records of results.jsonl, which are in plan order. */
+async function readLines(
+  directory: string,
+  problems: string[],
+): Promise<CellRecord[]> {
+  try {
+    if (!(await Deno.stat(directory)).isDirectory) throw new Error();
+  } catch {
+    throw new InputError(`Cannot read run folder ${directory}: no such folder`);
+  }
+  const path = `${directory}/results.jsonl`;
+  const lines = (await readText(path) ?? "").split("\n");
+  const records: CellRecord[] = [];
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === "") continue;
+    const where = `${path}:${index + 1}`;
+    try {
+      records.push(parseCell(JSON.parse(line), where));
+    } catch (error) {
+      problems.push(oneLine(error, where));
+    }
+  }
+  return records;
+}
+
+async function readChecks(
+  directory: string,
+  problems: string[],
+): Promise<Check[]> {
+  const path = `${directory}/checks.json`;
+  try {
+    const value = await readJson(path);
+    return value === undefined ? [] : parseChecks(value, path);
+  } catch (error) {
+    problems.push(oneLine(error, path));
+    return [];
+  }
+}
+
+async function readPlan(
+  directory: string,
+  problems: string[],
+): Promise<PlannedCell[]> {
+  const path = `${directory}/plan.json`;
+  try {
+    const value = await readJson(path);
+    return value === undefined ? [] : parsePlan(value, path);
+  } catch (error) {
+    problems.push(oneLine(error, path));
+    return [];
+  }
+}
+
+function parseExperiment(
+  text: string | undefined,
+): Readonly<Record<string, unknown>> {
+  if (text === undefined) return {};
+  try {
+    const value: unknown = parseYaml(text);
+    return isObject(value) ? value : {};
+  } catch {
+    // A report of good cells is worth more than a refusal over a note beside them.
+    return {};
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InputError(oneLine(error, path));
+  }
+}
+
+function oneLine(error: unknown, where: string): string {
+  if (error instanceof InputError) return error.message;
+  const message = error instanceof Error ? error.message : String(error);
+  return `Cannot read ${where}: ${message.split("\n")[0]}`;
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
+
+/** Whether a parsed JSON value is an object with named fields. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

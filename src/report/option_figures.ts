@@ -1,0 +1,232 @@
+// Figures of an ablation: perplexity by one option of the method, all other
+// options equal, and with the key-value balance on and off.
+
+import {
+  axis,
+  type Figure,
+  markerOf,
+  plotText,
+  spansDecades,
+  type Trace,
+} from "./figure.ts";
+import type { RunData } from "./load.ts";
+import { calibrationProtocol, perplexityProtocol } from "./protocol.ts";
+import { mainContext, type Series } from "./series.ts";
+
+const OPTIONS = {
+  freqFold: {
+    id: "perplexity-by-freqfold",
+    title: "Perplexity by FreqFold",
+    axis: "FreqFold: frequencies sharing one rotation (F)",
+    word: "FreqFold",
+  },
+  kvLoraRank: {
+    id: "perplexity-by-rank",
+    title: "Perplexity by rank of the latent",
+    axis: "rank of the latent (r)",
+    word: "rank",
+  },
+} as const;
+
+/**
+ * Perplexity over one numeric option; a line joins variants equal in all others.
+ *
+ * @returns undefined where no line has two points.
+ */
+export function byOption(
+  series: readonly Series[],
+  run: RunData,
+  option: keyof typeof OPTIONS,
+): Figure | undefined {
+  const context = mainContext(series);
+  if (context === undefined) return undefined;
+  const words = OPTIONS[option];
+  const lines = pairUp(
+    series.filter((one) =>
+      one.perplexity.has(context) && resolvedNumber(one, option) !== undefined
+    ),
+    option,
+  ).filter((line) =>
+    new Set(line.map((one) => resolvedNumber(one, option))).size > 1
+  );
+  if (lines.length === 0) return undefined;
+  const x = (one: Series) => resolvedNumber(one, option)!;
+  const y = (one: Series) => one.perplexity.get(context)!.value;
+  const shown = lines.flat();
+  const ticks = [...new Set(shown.map(x))].sort((a, b) => a - b);
+  const base = series.find((one) =>
+    one.isBaseline && one.perplexity.has(context)
+  );
+  const ys = [...shown.map(y), ...(base === undefined ? [] : [y(base)])];
+  const sorted = lines.map((line) => [...line].sort((a, b) => x(a) - x(b)));
+  return {
+    id: words.id,
+    title: words.title,
+    caption: `Lines join variants that are equal but for the ${words.word}${
+      base === undefined ? "" : `; the dashed line is the ${base.label}`
+    }. ${perplexityProtocol(run)} ${calibrationProtocol(run)}`.trim(),
+    height: Math.max(420, lines.length * 17 + 90),
+    data: [
+      ...(base === undefined ? [] : [{
+        type: "scatter",
+        mode: "lines",
+        x: [ticks[0]! / 10, ticks.at(-1)! * 10],
+        y: [y(base), y(base)],
+        line: { color: "muted", width: 1, dash: "dash" },
+        hoverinfo: "skip",
+      }]),
+      ...sorted.map((line): Trace => ({
+        type: "scatter",
+        mode: "lines",
+        x: line.map(x),
+        y: line.map(y),
+        line: { color: "rule", width: 1.5 },
+        hoverinfo: "skip",
+      })),
+      ...shown.map((one): Trace => ({
+        type: "scatter",
+        mode: "markers",
+        name: plotText(one.label),
+        x: [x(one)],
+        y: [y(one)],
+        marker: markerOf(one, 10),
+        hovertemplate: `${plotText(one.label)}<br>perplexity %{y:,.4~f}<extra></extra>`,
+      })),
+    ],
+    layout: {
+      xaxis: axis({
+        title: words.axis,
+        values: ticks,
+        isLog: option === "freqFold" || spansDecades(ticks, 8),
+        ticks,
+      }),
+      yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
+    },
+    labels: [
+      ...sorted.map((line) => ({
+        kind: "end" as const,
+        x: x(line.at(-1)!),
+        y: y(line.at(-1)!),
+        text: plotText(lineName(line, option)),
+        color: lines.length === 1 ? "muted" : line.at(-1)!.style.color,
+      })),
+      ...(base === undefined ? [] : [{
+        kind: "end" as const,
+        x: ticks.at(-1)!,
+        y: y(base),
+        text: plotText(base.label),
+        color: base.style.color,
+      }]),
+    ],
+    key: shown,
+  };
+}
+
+/**
+ * Perplexity with balanced keys and values beside the same variant without.
+ *
+ * @returns undefined where no variant was measured both ways.
+ */
+export function keyValueBalance(
+  series: readonly Series[],
+  run: RunData,
+): Figure | undefined {
+  const context = mainContext(series);
+  if (context === undefined) return undefined;
+  const value = (one: Series) => one.perplexity.get(context)!.value;
+  const pairs = pairUp(
+    series.filter((one) =>
+      one.perplexity.has(context) && one.variant["balanceKv"] !== undefined
+    ),
+    "balanceKv",
+  ).flatMap((group) => {
+    const off = group.find((one) => isOff(one.variant["balanceKv"]));
+    return off === undefined ? [] : group.filter((one) => one !== off).map(
+      (on) => ({ off, on }),
+    );
+  });
+  if (pairs.length === 0) return undefined;
+  const ys = pairs.map((_, index) => pairs.length - index);
+  const xs = pairs.flatMap(({ off, on }) => [value(off), value(on)]);
+  return {
+    id: "balance-kv",
+    title: "Key-value balance on and off",
+    caption:
+      `Open marks: without balancing keys and values before the joint PCA; filled: with. All other options are equal. ${
+        perplexityProtocol(run)
+      } ${calibrationProtocol(run)}`.trim(),
+    height: Math.max(220, pairs.length * 30 + 110),
+    data: [
+      ...pairs.map(({ off, on }, index): Trace => ({
+        type: "scatter",
+        mode: "lines",
+        x: [value(off), value(on)],
+        y: [ys[index], ys[index]],
+        line: { color: "rule", width: 2 },
+        hoverinfo: "skip",
+      })),
+      ...pairs.flatMap(({ off, on }, index): Trace[] =>
+        ([[off, true], [on, false]] as const).map(([one, isOpen]) => ({
+          type: "scatter",
+          mode: "markers",
+          name: plotText(one.label),
+          x: [value(one)],
+          y: [ys[index]],
+          marker: {
+            color: isOpen ? "page" : on.style.color,
+            size: 11,
+            symbol: "circle",
+            line: { color: on.style.color, width: isOpen ? 2 : 1 },
+          },
+          hovertemplate: `${plotText(one.label)}<br>perplexity %{x:,.4~f}<extra></extra>`,
+        }))
+      ),
+    ],
+    layout: {
+      xaxis: axis({ title: "perplexity", values: xs, isLog: spansDecades(xs) }),
+      yaxis: {
+        type: "linear",
+        range: [0.3, pairs.length + 0.7],
+        tickmode: "array",
+        tickvals: ys,
+        ticktext: pairs.map(({ on }) => plotText(on.label)),
+        showgrid: false,
+        zeroline: false,
+      },
+    },
+    labels: [],
+    key: pairs.map(({ on }) => on),
+  };
+}
+
+/** Groups series that are equal but for `option`, on one model and engine. */
+function pairUp(series: readonly Series[], option: string): Series[][] {
+  const groups = new Map<string, Series[]>();
+  for (const one of series) {
+    if (one.isBaseline) continue;
+    const { [option]: _, label: _label, ...rest } = one.variant;
+    const key = JSON.stringify([rest, one.modelId, one.engine]);
+    groups.set(key, [...groups.get(key) ?? [], one]);
+  }
+  return [...groups.values()];
+}
+
+/** An option's number: as the conversion resolved it, else as the variant has it. */
+function resolvedNumber(one: Series, option: string): number | undefined {
+  const value = one.conversion?.resolved[option] ?? one.variant[option];
+  return typeof value === "number" && value > 0 ? value : undefined;
+}
+
+/** The words that all labels of a line share; its last label where none is shared. */
+function lineName(line: readonly Series[], option: string): string {
+  const [first, ...rest] = line.map((one) => one.label.split(" "));
+  const shared = first!.filter((word) =>
+    rest.every((words) => words.includes(word))
+  );
+  return shared.length === 0 ? `${line.at(-1)!.label} (${option})` : shared
+    .join(" ");
+}
+
+function isOff(value: unknown): boolean {
+  return value === false || value === "off" || value === "none";
+}

@@ -1,0 +1,385 @@
+// The report's tables as data: text cells, ready for HTML and for Markdown.
+
+import type { CellRecord } from "../experiment/record.ts";
+import {
+  formatBytes,
+  formatDelta,
+  formatNumber,
+  formatPercent,
+  formatPerplexity,
+  formatPerplexityError,
+  formatRate,
+  formatRatio,
+  formatSeconds,
+  formatSignificant,
+} from "./format.ts";
+import type { RunData } from "./load.ts";
+import {
+  baselineOf,
+  contextsOf,
+  deltaNll,
+  mainContext,
+  type Series,
+} from "./series.ts";
+
+/** A table, caption aside. */
+export interface Table {
+  readonly columns: readonly Column[];
+  readonly rows: readonly Row[];
+}
+
+/** A column; neighbors of one group share a heading. */
+export interface Column {
+  readonly group?: string;
+  readonly head: string;
+  readonly align: "left" | "right";
+}
+
+/** A row of as many cells as there are columns. */
+export interface Row {
+  readonly cells: readonly TableCell[];
+  /** The series that the row describes; its mark is shown. */
+  readonly series?: Series;
+  readonly tone?: "baseline" | "bad";
+}
+
+/** A number and what qualifies it: an error, an interval, a ratio. */
+export interface TableCell {
+  readonly text: string;
+  readonly note?: string;
+}
+
+/** Contexts of throughput that the headline table shows; the data below the figure has all. */
+const HEADLINE_CONTEXTS = 4;
+
+/**
+ * The headline table: one row a variant.
+ *
+ * @param series All series.
+ * @returns The table; a column without any value is left out.
+ */
+export function headlineTable(series: readonly Series[]): Table {
+  const context = mainContext(series);
+  const columns: Column[] = [{ head: "Variant", align: "left" }];
+  const readers: ((one: Series) => TableCell)[] = [
+    (one) => ({ text: one.label }),
+  ];
+  const add = (
+    group: string | undefined,
+    head: string,
+    reader: (one: Series) => TableCell,
+  ) => {
+    columns.push({
+      ...(group === undefined ? {} : { group }),
+      head,
+      align: "right",
+    });
+    readers.push(reader);
+  };
+
+  if (series.some((one) => one.cache !== undefined)) {
+    const group = "KV cache";
+    add(group, "numbers a token and layer", (one) => ({
+      text: formatElements(one.cache?.elementsPerTokenPerLayer),
+    }));
+    add(group, "bytes a token", (one) => ({
+      text: formatNumber(one.cache?.bytesPerToken),
+    }));
+    add(group, "change", (one) => ({
+      text: one.isBaseline || one.cache === undefined
+        ? "–"
+        : formatPercent(-one.cache.reduction),
+    }));
+  }
+  if (context !== undefined) {
+    const group = `Quality, ${formatNumber(context)}-token windows`;
+    add(group, "perplexity", (one) => perplexityCell(one, context));
+    add(group, "ΔNLL [95 % CI], nats", (one) => {
+      const delta = deltaNll(one, series, context);
+      return {
+        text: formatDelta(delta?.value),
+        ...(delta?.ci95 === undefined ? {} : {
+          note: `[${formatDelta(delta.ci95[0])}, ${formatDelta(delta.ci95[1])}]`,
+        }),
+      };
+    });
+  }
+  for (const tokens of thin(contextsOf(series, "throughput"))) {
+    add(
+      "Decoding, tokens/s (ratio) by context",
+      formatNumber(tokens),
+      (one) => decodeCell(one, series, tokens),
+    );
+  }
+  return {
+    columns,
+    rows: series.map((one) => ({
+      cells: readers.map((reader) => reader(one)),
+      series: one,
+      ...(one.isBaseline ? { tone: "baseline" as const } : {}),
+    })),
+  };
+}
+
+/** Expected beside measured numbers; an empty table where nothing was checked. */
+export function checksTable(run: RunData): Table {
+  return {
+    columns: [
+      { head: "Variant", align: "left" },
+      { head: "Quantity", align: "left" },
+      { head: "expected", align: "right" },
+      { head: "measured", align: "right" },
+      { head: "difference", align: "right" },
+      { head: "relative", align: "right" },
+      { head: "tolerance", align: "right" },
+      { head: "Result", align: "left" },
+      { head: "Source of the expected number", align: "left" },
+    ],
+    rows: run.checks.map((check) => {
+      const decimals = decimalsFor(check.expected);
+      return {
+        cells: [
+          check.variantLabel,
+          check.contextTokens === undefined
+            ? check.metric
+            : `${check.metric} at ${formatNumber(check.contextTokens)} tokens`,
+          formatNumber(check.expected, decimals),
+          formatNumber(check.measured, decimals),
+          formatDelta(
+            check.difference,
+            Math.max(decimals, 4 * Number(decimals > 0)),
+          ),
+          check.expected === 0
+            ? "–"
+            : `${formatDelta(check.relative * 100, 2)}\u00a0%`,
+          formatSignificant(check.tolerance, 2),
+          check.ok ? "agrees" : "differs",
+          check.source,
+        ].map((text) => ({ text })),
+        ...(check.ok ? {} : { tone: "bad" as const }),
+      };
+    }),
+  };
+}
+
+/** Conversion cost and what the conversion kept, a row a converted variant. */
+export function conversionTable(series: readonly Series[]): Table {
+  return {
+    columns: [
+      { head: "Variant", align: "left" },
+      { head: "conversion", align: "right" },
+      { head: "calibration", align: "right" },
+      { head: "calibration tokens", align: "right" },
+      { group: "Energy kept by layer", head: "least", align: "right" },
+      { group: "Energy kept by layer", head: "mean", align: "right" },
+      { head: "Resolved options", align: "left" },
+    ],
+    rows: series.filter((one) => one.conversion !== undefined).map((one) => {
+      const metrics = one.conversion!;
+      const kept = metrics.keptEnergyByLayer;
+      return {
+        series: one,
+        cells: [
+          one.label,
+          formatSeconds(metrics.wallSeconds),
+          metrics.calibrationCached
+            ? "cached"
+            : formatSeconds(metrics.calibrationWallSeconds),
+          formatNumber(metrics.calibrationTokens),
+          formatPercent(kept.length > 0 ? Math.min(...kept) : undefined, 2),
+          formatPercent(
+            kept.length > 0
+              ? kept.reduce((sum, value) => sum + value, 0) / kept.length
+              : undefined,
+            2,
+          ),
+          Object.entries(metrics.resolved).map(([key, value]) =>
+            `${key} ${
+              typeof value === "object" ? JSON.stringify(value) : String(value)
+            }`
+          ).join(", "),
+        ].map((text) => ({ text })),
+      };
+    }),
+  };
+}
+
+/** Speed and memory of every throughput cell. */
+export function throughputTable(series: readonly Series[]): Table {
+  return {
+    columns: [
+      { head: "Variant", align: "left" },
+      { head: "context", align: "right" },
+      { head: "batch", align: "right" },
+      { head: "prefill, tokens/s", align: "right" },
+      { head: "decode, tokens/s", align: "right" },
+      { head: "ratio", align: "right" },
+      { head: "step p50, ms", align: "right" },
+      { head: "step p95, ms", align: "right" },
+      { head: "steps timed", align: "right" },
+      { head: "weights and cache", align: "right" },
+    ],
+    rows: series.flatMap((one) =>
+      [...one.throughput].map(([context, metrics]) => ({
+        series: one,
+        cells: [
+          one.label,
+          formatNumber(context),
+          formatNumber(metrics.batchSize),
+          formatRate(metrics.prefillTokensPerSecond),
+          formatRate(metrics.decodeTokensPerSecond),
+          formatRatio(speedup(one, series, context)),
+          formatSignificant(metrics.p50Ms),
+          formatSignificant(metrics.p95Ms),
+          formatNumber(metrics.decodeSamples),
+          formatBytes(metrics.memoryBytes),
+        ].map((text) => ({ text })),
+      }))
+    ),
+  };
+}
+
+/** Perplexity at every context, a row a variant. */
+export function perplexityTable(series: readonly Series[]): Table {
+  const contexts = contextsOf(series, "perplexity");
+  return {
+    columns: [
+      { head: "Variant", align: "left" },
+      ...contexts.map((context): Column => ({
+        group: "Perplexity by window length, tokens",
+        head: formatNumber(context),
+        align: "right",
+      })),
+    ],
+    rows: series.filter((one) => one.perplexity.size > 0).map((one) => ({
+      series: one,
+      cells: [
+        { text: one.label },
+        ...contexts.map((context) => perplexityCell(one, context)),
+      ],
+    })),
+  };
+}
+
+/** Cells that did not end well, and cells that are missing. */
+export function failedTable(run: RunData): Table {
+  const where = (tokens: number | undefined) =>
+    tokens === undefined ? "–" : formatNumber(tokens);
+  return {
+    columns: [
+      { head: "Cell", align: "left" },
+      { head: "Variant", align: "left" },
+      { head: "Measure", align: "left" },
+      { head: "context", align: "right" },
+      { head: "Status", align: "left" },
+      { head: "Reason", align: "left" },
+    ],
+    rows: [
+      ...failedCells(run).map((cell): Row => ({
+        cells: [
+          cell.cell,
+          cell.variantLabel,
+          cell.measure,
+          where(cell.contextTokens),
+          STATUS_WORDS[cell.status],
+          cell.error ?? "–",
+        ].map((text) => ({ text })),
+        ...(cell.status === "oom" ? {} : { tone: "bad" as const }),
+      })),
+      ...run.missing.map((cell): Row => ({
+        cells: [
+          cell.cell,
+          cell.variantLabel,
+          cell.measure,
+          where(cell.contextTokens),
+          "missing",
+          "planned, not measured",
+        ].map((text) => ({ text })),
+        tone: "bad",
+      })),
+    ],
+  };
+}
+
+const STATUS_WORDS: Readonly<Record<CellRecord["status"], string>> = {
+  ok: "ok",
+  failed: "failed",
+  oom: "out of memory",
+  timeout: "timed out",
+  skipped: "skipped",
+};
+
+/** Cells whose status is not "ok". */
+export function failedCells(run: RunData): CellRecord[] {
+  return run.cells.filter((cell) => cell.status !== "ok");
+}
+
+/** Decoding speed relative to the baseline at one context. */
+export function speedup(
+  one: Series,
+  all: readonly Series[],
+  contextTokens: number,
+): number | undefined {
+  const own = one.throughput.get(contextTokens)?.decodeTokensPerSecond;
+  const base = baselineOf(one, all)?.throughput.get(contextTokens)
+    ?.decodeTokensPerSecond;
+  return one.isBaseline || own === undefined || base === undefined
+    ? undefined
+    : own / base;
+}
+
+function perplexityCell(one: Series, context: number): TableCell {
+  const metrics = one.perplexity.get(context);
+  if (metrics === undefined) return { text: "–" };
+  // Of exp(meanNll), to first order.
+  const error = metrics.value * metrics.stderr;
+  return {
+    text: formatPerplexity(metrics.value),
+    ...(metrics.windows > 1
+      ? { note: `± ${formatPerplexityError(metrics.value, error)}` }
+      : {}),
+  };
+}
+
+function decodeCell(
+  one: Series,
+  all: readonly Series[],
+  context: number,
+): TableCell {
+  const metrics = one.throughput.get(context);
+  if (metrics === undefined) {
+    return {
+      text: one.outOfMemory.includes(context) ? "out of memory" : "–",
+    };
+  }
+  const ratio = speedup(one, all, context);
+  return {
+    text: formatRate(metrics.decodeTokensPerSecond),
+    ...(ratio === undefined ? {} : { note: formatRatio(ratio) }),
+  };
+}
+
+/** First, last and evenly spaced contexts between, at most HEADLINE_CONTEXTS. */
+function thin(contexts: readonly number[]): readonly number[] {
+  if (contexts.length <= HEADLINE_CONTEXTS) return contexts;
+  return Array.from(
+    { length: HEADLINE_CONTEXTS },
+    (_, i) =>
+      contexts[
+        Math.round(i * (contexts.length - 1) / (HEADLINE_CONTEXTS - 1))
+      ]!,
+  );
+}
+
+/** A mean over layers may be fractional where layers differ. */
+function formatElements(value: number | undefined): string {
+  return formatNumber(
+    value,
+    value === undefined || Number.isInteger(value) ? 0 : 1,
+  );
+}
+
+function decimalsFor(expected: number): number {
+  if (Number.isInteger(expected) && Math.abs(expected) >= 1) return 0;
+  return Math.abs(expected) < 1000 ? 4 : 2;
+}

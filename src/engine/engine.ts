@@ -56,7 +56,9 @@ export interface Session {
    */
   prefill(tokens: readonly Int32Array[], reserve?: number): Promise<void>;
   /**
-   * Decodes greedily from the cache, one token a step and sequence.
+   * Decodes greedily from the cache, one token a step and sequence. A step
+   * feeds the greedy token so far and returns it: the first is the argmax after
+   * the prompt, and the argmax of lastLogits() is the one not yet returned.
    *
    * @throws {RangeError} If nothing was prefilled or the cache has no room.
    */

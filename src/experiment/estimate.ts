@@ -1,0 +1,161 @@
+// What a plan will take, by arithmetic, for --dry-run: floating-point
+// operations over a rate, weights and cache in bytes. Estimates, and called so.
+
+import type { ModelConfig } from "../model/config.ts";
+import type { Inputs } from "./inputs.ts";
+import type { PlannedCell } from "./plan.ts";
+import type { VariantRecord } from "./record.ts";
+import type { Experiment } from "./schema.ts";
+
+/** What a cell will take. */
+export interface CellEstimate {
+  readonly cell: string;
+  /** Bytes a token that the variant's cache must take; absent where an option is "auto". */
+  readonly cacheBytesPerToken: number;
+  /** Weights and cache. */
+  readonly memoryBytes: number;
+  readonly seconds: number;
+}
+
+/** Rate assumed where the machine's is not known: a 2-core CPU in f32. */
+export const ASSUMED_GFLOPS = 100;
+
+/** Part of the GEMM rate that a whole forward pass reaches on a CPU. */
+const EFFICIENCY = 0.6;
+
+/**
+ * Parameters of a decoder.
+ *
+ * @param config Its configuration.
+ * @returns All weights but norms and biases; tied embeddings counted once.
+ */
+export function parameterCount(config: ModelConfig): number {
+  const { hiddenSize: D, headDim: d, vocabSize } = config;
+  const attention = D * d *
+    (2 * config.numAttentionHeads + 2 * config.numKeyValueHeads);
+  const layer = attention + 3 * D * config.intermediateSize;
+  const embeddings = D * vocabSize * (config.tieWordEmbeddings ? 1 : 2);
+  return config.numHiddenLayers * layer + embeddings;
+}
+
+/**
+ * Estimates the cells of a plan in order. Calibration is charged to the first
+ * cell that needs it: moments are cached.
+ *
+ * @param cells Of the plan.
+ * @param experiment Of the plan.
+ * @param inputs Of the plan.
+ * @param gflops Measured or assumed GEMM rate, f32.
+ */
+export function estimateCells(
+  cells: readonly PlannedCell[],
+  experiment: Experiment,
+  inputs: Inputs,
+  gflops = ASSUMED_GFLOPS,
+): CellEstimate[] {
+  const { config } = inputs;
+  const elementBytes = experiment.engine.dtype === "f16" ? 2 : 4;
+  const parameters = parameterCount(config);
+  const rate = gflops * 1e9 * EFFICIENCY;
+  const calibrated = new Set<string>();
+  const seconds = (tokens: number, context: number) =>
+    tokens * flopsPerToken(config, parameters, context) / rate;
+
+  return cells.map((cell) => {
+    const context = cell.contextTokens ?? 0;
+    const cacheBytesPerToken = config.numHiddenLayers * elementBytes *
+      cacheElements(cell.variant, config);
+    let batch = 1;
+    let time = 0;
+    switch (cell.measure) {
+      case "conversion": {
+        const { calibration } = experiment;
+        const tokens = (calibration?.samples ?? 0) * (calibration?.tokens ?? 0);
+        // Decompositions in f64, about 40 products of width 2 G d a layer.
+        const width = 2 * config.numKeyValueHeads * config.headDim;
+        time = 40 * config.numHiddenLayers * 2 * width ** 3 / rate;
+        // Besides the pass itself, D^2 multiply-adds a token and layer in f64.
+        const pass = seconds(tokens, calibration?.tokens ?? 0) +
+          4 * tokens * config.numHiddenLayers * config.hiddenSize ** 2 / rate;
+        for (const key of calibrationPasses(cell.variant, experiment)) {
+          if (!calibrated.has(key)) time += pass;
+          calibrated.add(key);
+        }
+        break;
+      }
+      case "perplexity":
+        time = seconds(perplexityTokens(experiment, inputs, context), context);
+        break;
+      case "cache":
+        time = seconds(context, context);
+        break;
+      case "throughput": {
+        const { throughput } = experiment.measure;
+        batch = typeof throughput?.batch === "number" ? throughput.batch : 1;
+        const rounds = (throughput?.repetitions ?? 0) +
+          (throughput?.warmups ?? 0);
+        // A decode step reads every weight: bound by memory, taken as 10 GB/s.
+        const step = (parameters * elementBytes +
+          batch * context * cacheBytesPerToken) / 1e10;
+        time = rounds *
+          (seconds(batch * context, context) + (throughput?.steps ?? 0) * step);
+        break;
+      }
+      default:
+        cell.measure satisfies never;
+    }
+    return {
+      cell: cell.cell,
+      cacheBytesPerToken,
+      memoryBytes: parameters * elementBytes +
+        batch * context * cacheBytesPerToken,
+      seconds: time,
+    };
+  });
+}
+
+/** Tokens of whole windows within the budget; a token is taken as 4 characters. */
+function perplexityTokens(
+  { measure }: Experiment,
+  inputs: Inputs,
+  context: number,
+): number {
+  const { perplexity } = measure;
+  if (perplexity === undefined || context === 0) return 0;
+  const available = (inputs.textCharacters[perplexity.text] ?? 0) / 4;
+  const budget = perplexity.tokens === "all"
+    ? available
+    : Math.min(available, perplexity.tokens);
+  return Math.floor(budget / context) * context;
+}
+
+function flopsPerToken(
+  config: ModelConfig,
+  parameters: number,
+  context: number,
+): number {
+  const attention = 4 * config.numAttentionHeads * config.headDim * context / 2;
+  const untiedInput = config.tieWordEmbeddings
+    ? 0
+    : config.hiddenSize * config.vocabSize;
+  return 2 * (parameters - untiedInput) + config.numHiddenLayers * attention;
+}
+
+/** Numbers a token and layer, from the options that methods share. */
+function cacheElements(variant: VariantRecord, config: ModelConfig): number {
+  const full = 2 * config.numKeyValueHeads * config.headDim;
+  const { kvLoraRank, qkRopeHeadDim } = variant;
+  return typeof kvLoraRank === "number" && typeof qkRopeHeadDim === "number"
+    ? kvLoraRank + qkRopeHeadDim
+    : full;
+}
+
+/** Names of the models whose moments a conversion needs. */
+function calibrationPasses(
+  variant: VariantRecord,
+  { calibration }: Experiment,
+): string[] {
+  return calibration?.passes === 2 && variant.method === "transmla"
+    ? ["original", `${variant.freqFold} ${variant.qkRopeHeadDim}`]
+    : ["original"];
+}

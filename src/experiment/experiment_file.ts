@@ -1,0 +1,370 @@
+// From the text of an experiment file to a checked experiment: YAML 1.2,
+// overrides of the command line, schema, matrix, each method's own check of its
+// options. All errors of a file are reported at once, with their lines.
+
+import { type Document, isSeq, LineCounter, parseDocument } from "yaml";
+import { InputError } from "../base/errors.ts";
+import type { Method } from "../conversion/method.ts";
+import { METHODS } from "../conversion/methods/mod.ts";
+import { expandVariant, type VariantEntry } from "./expand.ts";
+import { matchesGlob } from "./glob.ts";
+import { variantLabels } from "./label.ts";
+import { explain, type Located, type Path, place } from "./locate.ts";
+import { nearestName } from "../text/nearest_name.ts";
+import type { VariantRecord } from "./record.ts";
+import {
+  type Experiment,
+  type ExperimentFile,
+  experimentSchema,
+  VARIANT_KEYS,
+} from "./schema.ts";
+
+/** Nothing in an experiment needs more; a matrix of typos does. */
+const MAX_VARIANTS = 2000;
+
+/** What the command line may change. */
+export interface Overrides {
+  /** "measure.perplexity.tokens=4096": a dotted path and a YAML value. */
+  readonly set?: readonly string[];
+}
+
+/**
+ * Parses and checks an experiment file.
+ *
+ * @param text The file's content.
+ * @param file Its name, for errors.
+ * @param overrides What the command line changes.
+ * @param methods The methods that variants may name.
+ * @returns The experiment, defaults filled in, the matrix expanded.
+ * @throws {InputError} With one line for each thing that is wrong.
+ */
+export function parseExperiment(
+  text: string,
+  file: string,
+  overrides: Overrides = {},
+  methods: readonly Method[] = METHODS,
+): Experiment {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    version: "1.2",
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+  });
+  if (document.errors.length > 0) {
+    throw new InputError(
+      document.errors.map((error) => {
+        const { line, col } = lines.linePos(error.pos[0]);
+        return `${file}:${Math.max(line, 1)}:${
+          Math.max(col, 1)
+        }: ${error.message}`;
+      }).join("\n"),
+    );
+  }
+  const set = (overrides.set ?? []).map((assignment) =>
+    applySet(document, assignment)
+  );
+  const at: Located = { file, document, lines, set };
+  const value = toPlainValue(document, file);
+  const schema = experimentSchema(methods);
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    throw new InputError(
+      explainWithMethods(explain(result.error, value, schema, at), methods)
+        .join("\n"),
+    );
+  }
+  return resolve(result.data, at, methods);
+}
+
+function toPlainValue(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    // The yaml package refuses aliases that multiply without bound.
+    throw new InputError(`${file}:1:1: ${(error as Error).message}`);
+  }
+}
+
+/** Sets one value in the document, as if the file had it. */
+function applySet(
+  document: Document,
+  assignment: string,
+): { path: Path; text: string } {
+  const equals = assignment.indexOf("=");
+  if (equals < 1) {
+    throw new InputError(
+      `--set ${assignment}: must be key=value, for instance measure.perplexity.tokens=4096`,
+    );
+  }
+  const path: (string | number)[] = [];
+  for (const step of assignment.slice(0, equals).split(".")) {
+    const parent = path.length === 0
+      ? document.contents
+      : document.getIn(path, true);
+    path.push(isSeq(parent) && /^\d+$/.test(step) ? Number(step) : step);
+  }
+  const value = parseDocument(assignment.slice(equals + 1), { version: "1.2" });
+  if (value.errors.length > 0) {
+    throw new InputError(
+      `--set ${assignment}: ${value.errors[0]!.message.split("\n")[0]}`,
+    );
+  }
+  try {
+    document.setIn(path, document.createNode(value.toJS({ maxAliasCount: 0 })));
+  } catch (error) {
+    throw new InputError(`--set ${assignment}: ${(error as Error).message}`);
+  }
+  return { path, text: assignment };
+}
+
+/** Says of an unknown option whether another method has it. */
+function explainWithMethods(
+  messages: readonly string[],
+  methods: readonly Method[],
+): string[] {
+  return messages.map((message) => {
+    const key = /unknown key "([^"]+)" in variants\[\d+\]/.exec(message)?.[1];
+    if (key === undefined) return message;
+    const owners = methods.filter((method) => key in method.options.shape);
+    return owners.length === 0
+      ? message
+      : `${message}; ${key} is an option of ${
+        owners.map((m) => m.name).join(", ")
+      }`;
+  });
+}
+
+function resolve(
+  parsed: ExperimentFile,
+  at: Located,
+  methods: readonly Method[],
+): Experiment {
+  const problems: string[] = [];
+  const variants: VariantRecord[] = [];
+  const own: (string | undefined)[] = [];
+  parsed.variants.forEach((rawEntry, index) => {
+    const entry = rawEntry as VariantEntry;
+    const method = methods.find(({ name }) => name === entry.method)!;
+    const expanded = expandVariant(entry);
+    if (expanded.length === 0) {
+      problems.push(
+        `${
+          place(at, ["variants", index, "exclude"], true)
+        }variants[${index}]: exclude leaves no variant`,
+      );
+    }
+    if (entry.label !== undefined && expanded.length > 1) {
+      problems.push(
+        `${
+          place(at, ["variants", index, "label"], true)
+        }variants[${index}].label: a matrix of ${expanded.length} variants cannot share a label`,
+      );
+    }
+    const said = new Set<string>();
+    for (const { method: name, ...options } of expanded) {
+      const checked = method.options.safeParse(options);
+      if (checked.success) {
+        variants.push({ method: name, ...checked.data });
+        own.push(entry.label);
+        continue;
+      }
+      for (const issue of checked.error.issues) {
+        const option = String(issue.path[0] ?? "");
+        const path = entry[option] !== undefined
+          ? ["variants", index, option]
+          : entry.matrix?.[option] !== undefined
+          ? ["variants", index, "matrix", option]
+          : ["variants", index];
+        const found = options[option] === undefined
+          ? "is missing"
+          : `found ${JSON.stringify(options[option])}`;
+        said.add(
+          `${
+            place(at, path)
+          }variants[${index}].${option}: ${found}; ${issue.message}`,
+        );
+      }
+    }
+    problems.push(...said);
+  });
+  if (variants.length > MAX_VARIANTS) {
+    problems.push(
+      `${
+        place(at, ["variants"])
+      }variants: a matrix of ${variants.length} variants; allowed: at most ${MAX_VARIANTS}`,
+    );
+  }
+  if (problems.length > 0) throw new InputError(problems.join("\n"));
+  const labels = variantLabels(variants, own);
+  problems.push(...semanticProblems(parsed, variants, labels, at));
+  if (problems.length > 0) throw new InputError(problems.join("\n"));
+
+  const { measure } = parsed;
+  const shared = measure.contexts;
+  const { calibration: written, description, expect, ...rest } = parsed;
+  const converts = variants.some(({ method }) => method !== "original");
+  return withoutUndefined({
+    ...rest,
+    description,
+    calibration: converts ? written : undefined,
+    variants: variants.map((variant, i) =>
+      own[i] === undefined ? variant : { label: own[i], ...variant }
+    ),
+    measure: {
+      perplexity: measure.perplexity &&
+        {
+          ...measure.perplexity,
+          contexts: measure.perplexity.contexts ?? shared,
+        },
+      cache: measure.cache &&
+        { ...measure.cache, contexts: measure.cache.contexts ?? shared },
+      throughput: measure.throughput &&
+        {
+          ...measure.throughput,
+          contexts: measure.throughput.contexts ?? shared,
+        },
+    },
+    expect,
+  }) as Experiment;
+}
+
+/** What a schema cannot say: fields that depend on each other. */
+function semanticProblems(
+  parsed: ExperimentFile,
+  variants: readonly VariantRecord[],
+  labels: readonly string[],
+  at: Located,
+): string[] {
+  const problems: string[] = [];
+  const { measure } = parsed;
+  const measures = (["perplexity", "cache", "throughput"] as const)
+    .filter((name) => measure[name] !== undefined);
+  if (measures.length === 0) {
+    problems.push(
+      `${
+        place(at, ["measure"], true)
+      }measure names nothing to measure; allowed: perplexity, cache, throughput`,
+    );
+  }
+  for (const name of measures) {
+    if (
+      measure[name]?.contexts === undefined && measure.contexts === undefined
+    ) {
+      problems.push(
+        `${
+          place(at, ["measure", name], true)
+        }measure.${name} has no contexts, nor has measure`,
+      );
+    }
+  }
+  const converts = variants.some(({ method }) => method !== "original");
+  if (converts && parsed.calibration === undefined) {
+    problems.push(
+      `${
+        place(at, ["variants"], true)
+      }calibration is missing; variants other than original need it`,
+    );
+  }
+  const synthetic = typeof parsed.model === "string" &&
+    parsed.model.startsWith("synthetic:");
+  if (
+    measure.perplexity?.text === "synthetic" ||
+    (synthetic && measure.perplexity)
+  ) {
+    problems.push(
+      `${
+        place(at, ["measure", "perplexity"], true)
+      }measure.perplexity: random tokens or weights have no meaningful perplexity; allowed with them: cache, throughput`,
+    );
+  }
+  if (
+    synthetic && parsed.calibration && parsed.calibration.text !== "synthetic"
+  ) {
+    problems.push(
+      `${
+        place(at, ["calibration", "text"])
+      }calibration.text: found "${parsed.calibration.text}"; a synthetic model has no tokenizer; allowed: synthetic`,
+    );
+  }
+  if (!baselineIndices(parsed.report.baseline, variants, labels).length) {
+    const names = [...new Set(labels)];
+    const meant = nearestName(parsed.report.baseline, names);
+    problems.push(
+      `${
+        place(at, ["report", "baseline"])
+      }report.baseline: found "${parsed.report.baseline}"${
+        meant === undefined ? "" : ` (did you mean "${meant}"?)`
+      }; allowed: ${names.slice(0, 12).join(", ")}${
+        names.length > 12 ? ", ..." : ""
+      }`,
+    );
+  }
+  parsed.expect.forEach((expectation, i) => {
+    if (!labels.some((label) => matchesGlob(expectation.variant, label))) {
+      problems.push(
+        `${
+          place(at, ["expect", i, "variant"])
+        }expect[${i}].variant: found "${expectation.variant}", which no variant matches; variants: ${
+          labels.slice(0, 12).join(", ")
+        }${labels.length > 12 ? ", ..." : ""}`,
+      );
+    }
+    if (
+      expectation.relative === undefined && expectation.absolute === undefined
+    ) {
+      problems.push(
+        `${
+          place(at, ["expect", i])
+        }expect[${i}]: a tolerance is missing; allowed: relative, absolute`,
+      );
+    }
+  });
+  return problems;
+}
+
+/**
+ * The variants that a baseline names: by label, or by method.
+ *
+ * @param baseline As `report.baseline` has it.
+ * @param variants All variants.
+ * @param labels Their labels.
+ */
+export function baselineIndices(
+  baseline: string,
+  variants: readonly { readonly method: string }[],
+  labels: readonly string[],
+): number[] {
+  const byLabel = labels.flatMap((label, i) => label === baseline ? [i] : []);
+  if (byLabel.length > 0) return byLabel;
+  const first = variants.findIndex(({ method }) => method === baseline);
+  return first < 0 ? [] : [first];
+}
+
+/** Labels of an experiment's variants. */
+export function labelsOf(experiment: Experiment): string[] {
+  return variantLabels(
+    experiment.variants.map((variant) => withoutKeys(variant)),
+    experiment.variants.map(({ label }) => label),
+  );
+}
+
+/** A variant without the keys that are not options. */
+export function withoutKeys(
+  variant: VariantRecord & { readonly label?: string },
+): VariantRecord {
+  const drop = VARIANT_KEYS.filter((key) => key !== "method") as string[];
+  return Object.fromEntries(
+    Object.entries(variant).filter(([key]) => !drop.includes(key)),
+  ) as VariantRecord;
+}
+
+function withoutUndefined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, field]) => field !== undefined)
+      .map(([key, field]) => [key, withoutUndefined(field)]),
+  );
+}

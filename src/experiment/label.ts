@@ -1,0 +1,81 @@
+// Short names of variants, unique in a run: "transmla F4 m32 r88 bkv".
+
+import type { VariantRecord } from "./record.ts";
+
+/** How well-known options are abbreviated; `undefined` leaves the option out. */
+const ABBREVIATIONS: Readonly<
+  Record<string, (value: unknown) => string | undefined>
+> = {
+  freqFold: (value) => `F${short(value)}`,
+  qkRopeHeadDim: (value) => `m${short(value)}`,
+  kvLoraRank: (value) => value === undefined ? undefined : `r${short(value)}`,
+  balanceKv: (value) =>
+    value === false || value === "off" || value === "none" ? undefined : "bkv",
+};
+
+/**
+ * Names variants. The abbreviations come first, in this order; then every
+ * option that differs between variants of the same method; then, if two
+ * variants are still the same, a number.
+ *
+ * @param variants All variants of a run, defaults filled in.
+ * @param own A name given in the file, which is kept as it is.
+ * @returns One label each.
+ */
+export function variantLabels(
+  variants: readonly VariantRecord[],
+  own: readonly (string | undefined)[] = [],
+): string[] {
+  const labels = variants.map((variant, i) => {
+    const given = own[i];
+    if (given !== undefined) return given;
+    const words = [variant.method];
+    for (const [key, abbreviate] of Object.entries(ABBREVIATIONS)) {
+      if (!(key in variant)) continue;
+      const word = abbreviate(variant[key]);
+      if (word !== undefined) words.push(word);
+    }
+    for (const key of differing(variants, variant.method)) {
+      if (key in ABBREVIATIONS && key !== "balanceKv") continue;
+      if (key === "balanceKv" && typeof variant[key] !== "string") continue;
+      if (variant[key] === undefined) continue;
+      words.push(
+        key === "balanceKv"
+          ? `${short(variant[key])}`
+          : `${key}=${short(variant[key])}`,
+      );
+    }
+    return words.join(" ");
+  });
+  const seen = new Map<string, number>();
+  return labels.map((label) => {
+    const count = (seen.get(label) ?? 0) + 1;
+    seen.set(label, count);
+    return count === 1 ? label : `${label} #${count}`;
+  });
+}
+
+/** Options that do not have one value in all variants of a method. */
+function differing(
+  variants: readonly VariantRecord[],
+  method: string,
+): string[] {
+  const peers = variants.filter((variant) => variant.method === method);
+  const keys = new Set(peers.flatMap((variant) => Object.keys(variant)));
+  keys.delete("method");
+  return [...keys].filter((key) =>
+    new Set(peers.map((variant) => JSON.stringify(variant[key]))).size > 1
+  );
+}
+
+function short(value: unknown): string {
+  if (Array.isArray(value)) {
+    const distinct = [...new Set(value.map(String))];
+    return distinct.length <= 4
+      ? `[${distinct.join("/")}]`
+      : `[${distinct[0]}..${distinct.at(-1)}]`;
+  }
+  return typeof value === "object" && value !== null
+    ? JSON.stringify(value)
+    : String(value);
+}

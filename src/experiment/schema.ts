@@ -1,0 +1,250 @@
+// What an experiment file may say. Strict: a key that is not known is an error
+// (locate.ts says where, and what was probably meant). No code inside: values only.
+
+import { z } from "zod";
+import type { CalibrationOptions } from "../calibration/options.ts";
+import type { Method } from "../conversion/method.ts";
+import { ENGINE_NAMES } from "../engine/open.ts";
+import type { EngineName } from "../engine/engine.ts";
+import type { VariantRecord } from "./record.ts";
+
+/** The figures that a report can be asked for. */
+export const FIGURES = [
+  "perplexity-by-cache",
+  "perplexity-by-freqfold",
+  "perplexity-by-rank",
+  "perplexity-by-context",
+  "throughput-by-context",
+  "energy-by-layer",
+  "pareto",
+] as const;
+
+/** How to run: an engine, its number type and device. */
+export interface EngineChoice {
+  readonly name: EngineName;
+  readonly dtype: "f32" | "f16";
+  readonly device: "cpu" | "webgpu";
+  /** CPU threads; absent: all cores. */
+  readonly threads?: number;
+}
+
+/** Perplexity of a text at each context. */
+export interface PerplexityMeasure {
+  readonly text: string;
+  /** Token budget, the same at each context; "all": every whole window. */
+  readonly tokens: number | "all";
+  readonly contexts: readonly number[];
+  readonly batch?: number;
+}
+
+/** Bytes of the cache at each context. */
+export interface CacheMeasure {
+  readonly contexts: readonly number[];
+  /** Bytes allowed beyond theory. */
+  readonly slackBytes: number;
+}
+
+/** Speed at each context. */
+export interface ThroughputMeasure {
+  readonly contexts: readonly number[];
+  readonly batch: number | "auto";
+  /** For instance "24GiB". */
+  readonly memoryBudget?: string;
+  readonly repetitions: number;
+  readonly steps: number;
+  readonly warmups: number;
+}
+
+/** A figure that a measured metric must meet. */
+export interface Expectation {
+  /** A glob over variant labels. */
+  readonly variant: string;
+  /** Measure and field: "perplexity.value". */
+  readonly metric: string;
+  readonly contextTokens?: number;
+  readonly value: number;
+  /** Allowed |measured - value| / |value|. */
+  readonly relative?: number;
+  /** Allowed |measured - value|. */
+  readonly absolute?: number;
+  /** Where the figure comes from. */
+  readonly source?: string;
+}
+
+/**
+ * An experiment with every default filled in, the matrix expanded and each
+ * measure naming its contexts. Written as YAML it parses to itself.
+ */
+export interface Experiment {
+  readonly name: string;
+  readonly description?: string;
+  /** Models in order of preference; the first that can be had is taken. */
+  readonly model: string | readonly string[];
+  readonly calibration?: CalibrationOptions;
+  readonly engine: EngineChoice;
+  readonly variants: readonly (VariantRecord & { readonly label?: string })[];
+  readonly measure: {
+    readonly perplexity?: PerplexityMeasure;
+    readonly cache?: CacheMeasure;
+    readonly throughput?: ThroughputMeasure;
+  };
+  readonly report: {
+    /** Label or method of the variant that others are compared with. */
+    readonly baseline: string;
+    readonly figures: readonly (typeof FIGURES)[number][];
+  };
+  readonly expect: readonly Expectation[];
+  /** A cell that takes longer is ended and recorded as "timeout". */
+  readonly timeoutSeconds: number;
+}
+
+/** Keys of a variant that are not options of its method. */
+export const VARIANT_KEYS = [
+  "method",
+  "label",
+  "matrix",
+  "include",
+  "exclude",
+] as const;
+
+const contexts = z.array(z.int().min(2).max(1 << 24)).min(1).describe(
+  "Context lengths in tokens",
+);
+const tokenBudget = z.union([z.literal("all"), z.int().min(2)]);
+
+/**
+ * Builds the schema of an experiment file from the methods that exist: the
+ * options of a variant are those of its method, and no others.
+ *
+ * @param methods The methods that `variants` may name.
+ */
+export function experimentSchema(methods: readonly Method[]) {
+  const [first, ...rest] = methods.map(variantSchema);
+  if (first === undefined) throw new RangeError("Cannot build without methods");
+  return z.strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/).describe(
+      "Lower case, digits and hyphens; names the result folder",
+    ),
+    description: z.string().optional(),
+    model: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .describe(
+        "Alias, hub id, path or synthetic:NAME; a list: the first that can be had",
+      ),
+    calibration: z.strictObject({
+      text: z.string().min(1),
+      samples: z.int().min(1).default(128),
+      tokens: z.int().min(2).default(256),
+      seed: z.int().min(0).max(0xffffffff).default(42),
+      passes: z.literal([1, 2]).default(2),
+    }).optional(),
+    engine: z.strictObject({
+      name: z.enum(ENGINE_NAMES as readonly [EngineName, ...EngineName[]])
+        .default("onnx"),
+      dtype: z.enum(["f32", "f16"]).default("f32"),
+      device: z.enum(["cpu", "webgpu"]).default("cpu"),
+      threads: z.int().min(1).optional(),
+    }).prefault({}),
+    variants: z.array(z.discriminatedUnion("method", [first, ...rest])).min(1),
+    measure: z.strictObject({
+      contexts: contexts.optional(),
+      perplexity: z.strictObject({
+        text: z.string().min(1),
+        tokens: tokenBudget.default("all"),
+        contexts: contexts.optional(),
+        batch: z.int().min(1).optional(),
+      }).optional(),
+      cache: z.strictObject({
+        contexts: contexts.optional(),
+        slackBytes: z.int().min(0).default(0),
+      }).optional(),
+      throughput: z.strictObject({
+        contexts: contexts.optional(),
+        batch: z.union([z.literal("auto"), z.int().min(1)]).default("auto"),
+        memoryBudget: z.string().regex(/^\d+(\.\d+)? ?([KMGT]i?)?B$/).describe(
+          "For instance 24GiB",
+        ).optional(),
+        repetitions: z.int().min(1).default(5),
+        steps: z.int().min(1).default(16),
+        warmups: z.int().min(0).default(1),
+      }).optional(),
+    }),
+    report: z.strictObject({
+      baseline: z.string().default("original"),
+      figures: z.array(z.enum(FIGURES)).default([
+        "perplexity-by-cache",
+        "throughput-by-context",
+        "pareto",
+      ]),
+    }).prefault({}),
+    expect: z.array(z.strictObject({
+      variant: z.string().min(1).describe("A glob over variant labels"),
+      metric: z.string().regex(
+        /^(perplexity|cache|throughput|conversion)\.[A-Za-z0-9]+$/,
+      ).describe("Measure and field, for instance perplexity.value"),
+      contextTokens: z.int().min(2).optional(),
+      value: z.number(),
+      relative: z.number().min(0).optional(),
+      absolute: z.number().min(0).optional(),
+      source: z.string().optional(),
+    })).default([]),
+    timeoutSeconds: z.number().positive().default(7200),
+  });
+}
+
+/** An experiment file as written, defaults filled in, the matrix not yet expanded. */
+export type ExperimentFile = z.output<ReturnType<typeof experimentSchema>>;
+
+/** A variant: options directly, or several values of each in a matrix. */
+function variantSchema(method: Method) {
+  const bare = Object.fromEntries(
+    Object.entries(method.options.shape).map((
+      [key, schema],
+    ) => [key, withoutDefault(schema as z.ZodType)]),
+  );
+  const options = Object.fromEntries(
+    Object.entries(bare).map(([key, schema]) => [key, schema.optional()]),
+  );
+  const lists = Object.fromEntries(
+    Object.entries(bare).map((
+      [key, schema],
+    ) => [key, z.array(schema).min(1).optional()]),
+  );
+  const base = {
+    method: z.literal(method.name).describe(method.summary),
+    label: z.string().min(1).max(80).optional(),
+    ...options,
+  };
+  if (Object.keys(options).length === 0) return z.strictObject(base);
+  return z.strictObject({
+    ...base,
+    matrix: z.strictObject(lists).optional(),
+    include: z.array(z.strictObject(options)).optional(),
+    exclude: z.array(z.strictObject(options)).optional(),
+  });
+}
+
+/** Defaults belong to the method: filled in here they would turn a partial `exclude` into a full one. */
+function withoutDefault(schema: z.ZodType): z.ZodType {
+  let inner = schema;
+  while (
+    inner instanceof z.ZodOptional || inner instanceof z.ZodDefault ||
+    inner instanceof z.ZodPrefault
+  ) {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  return inner;
+}
+
+/**
+ * The JSON Schema for editors, as experiments/schema.json has it.
+ *
+ * @param methods The methods that `variants` may name.
+ */
+export function experimentJsonSchema(
+  methods: readonly Method[],
+): Record<string, unknown> {
+  return z.toJSONSchema(experimentSchema(methods), {
+    io: "input",
+    target: "draft-7",
+  }) as Record<string, unknown>;
+}

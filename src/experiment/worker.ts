@@ -1,0 +1,142 @@
+// The engine process: reads requests from standard input, runs one at a time,
+// replies on standard output. It owns graphs and devices; when it dies, the
+// parent records the cell and starts another.
+
+import process from "node:process";
+import { gemm32 } from "../linalg/gemm.ts";
+import { tensor } from "../base/tensor.ts";
+import { CellRunner, ForeseenOutOfMemory } from "./cell_runner.ts";
+import { randomTokens } from "./inputs.ts";
+import { decodedLines } from "./lines.ts";
+import { isOutOfMemory } from "./out_of_memory.ts";
+import type { PlannedCell } from "./plan.ts";
+import type {
+  CellOutcome,
+  WorkerReply,
+  WorkerRequest,
+} from "./worker_protocol.ts";
+
+function reply(message: WorkerReply): void {
+  let bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
+  while (bytes.length > 0) {
+    bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+  }
+}
+
+let lastProgress = 0;
+const REPORT = {
+  progress(stage: string, done: number, total: number) {
+    // The first and the last of a stage always; between them 10 a second.
+    const now = performance.now();
+    if (done > 0 && done < total && now - lastProgress < 100) return;
+    lastProgress = now;
+    reply({ type: "progress", stage, done, total });
+  },
+  log(message: string) {
+    reply({ type: "log", message });
+  },
+};
+
+/** Highest resident memory so far; the kernel counts it from the parent's fork on. */
+function peakMemoryBytes(): number {
+  const kibibytes = process.resourceUsage().maxRSS;
+  return Math.max(kibibytes * 1024, Deno.memoryUsage().rss);
+}
+
+async function runCell(
+  runner: CellRunner,
+  cell: PlannedCell,
+): Promise<CellOutcome> {
+  const started = performance.now();
+  const common = () => ({
+    engine: runner.describe(),
+    peakMemoryBytes: peakMemoryBytes(),
+    wallSeconds: (performance.now() - started) / 1000,
+  });
+  try {
+    const metrics = await runner.run(cell);
+    return { status: "ok", metrics, ...common() };
+  } catch (error) {
+    const message = oneLine(error);
+    if (error instanceof ForeseenOutOfMemory) {
+      return { status: "oom", error: message, foreseen: true, ...common() };
+    }
+    return {
+      status: isOutOfMemory(message) ? "oom" : "failed",
+      error: message,
+      ...(error instanceof Error && error.stack ? { stack: error.stack } : {}),
+      ...common(),
+    };
+  }
+}
+
+/** GFLOPS of an f32 product of 1024 x 1024 matrices: the median of 5 after a warm-up. */
+async function gemmRate(): Promise<number> {
+  const size = 1024;
+  const ids = randomTokens(size * size, 1000, 1);
+  const a = tensor(Float32Array.from(ids, (v) => v / 1000 - 0.5), [size, size]);
+  const seconds: number[] = [];
+  for (let i = 0; i < 6; i++) {
+    const start = performance.now();
+    await gemm32(a, a);
+    if (i > 0) seconds.push((performance.now() - start) / 1000);
+  }
+  seconds.sort((x, y) => x - y);
+  return 2 * size ** 3 / seconds[2]! / 1e9;
+}
+
+function oneLine(error: unknown): string {
+  const text = error instanceof Error
+    ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}`
+    : String(error);
+  return text.replaceAll(/\s*\n\s*/g, " ");
+}
+
+async function main(): Promise<void> {
+  // Ctrl-C reaches the whole process group; the parent decides what it means.
+  Deno.addSignalListener("SIGINT", () => {});
+  // Standard output belongs to the protocol.
+  console.log = console.error;
+  let runner: CellRunner | undefined;
+  for await (const line of decodedLines(Deno.stdin.readable)) {
+    const request = JSON.parse(line) as WorkerRequest;
+    try {
+      switch (request.op) {
+        case "open":
+          runner = await CellRunner.open(request.spec, REPORT);
+          reply({ type: "opened", engine: runner.describe() });
+          break;
+        case "gemmRate":
+          reply({ type: "gemmRate", gflops: await gemmRate() });
+          break;
+        case "cell":
+          if (runner === undefined) {
+            throw new RangeError("Cannot run a cell before open");
+          }
+          reply({
+            type: "outcome",
+            outcome: await runCell(runner, request.cell),
+          });
+          break;
+        default:
+          request satisfies never;
+      }
+    } catch (error) {
+      const message = oneLine(error);
+      reply({
+        type: "error",
+        message,
+        oom: isOutOfMemory(message),
+        ...(error instanceof Error && error.stack
+          ? { stack: error.stack }
+          : {}),
+      });
+    }
+  }
+  await runner?.close();
+}
+
+if (import.meta.main) {
+  await main();
+  Deno.exit(0);
+}

@@ -3,10 +3,10 @@
 // these rows joined by "\n\n".
 
 import { createHash } from "node:crypto";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { CheckpointError, UnavailableError } from "../base/errors.ts";
+import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import { textOfRows } from "./text_of_rows.ts";
 import type { TextSource } from "./text_source.ts";
 
@@ -47,7 +47,7 @@ const HUB_FOLDER =
 export interface WikiTextPlaces {
   /** Folder with `wikitext-2-raw/`. @default the environment's TRANSMLA_DATA */
   readonly dataFolder?: string | undefined;
-  /** Folder for downloads. @default $TRANSMLA_CACHE/texts */
+  /** Folder for downloads. @default `texts` in the suite's cache folder */
   readonly cacheFolder?: string;
   /** @default globalThis.fetch */
   readonly fetch?: (url: string) => Promise<Response>;
@@ -82,7 +82,7 @@ export async function openWikiText(
     }
   }
   const path = join(
-    places.cacheFolder ?? defaultCacheFolder(),
+    places.cacheFolder ?? join(cacheFolder(), "texts"),
     "wikitext-2-raw",
     parquetFile,
   );
@@ -91,7 +91,7 @@ export async function openWikiText(
     `${HUB_FOLDER}/${parquetFile}`,
     name,
     rawFile,
-    places.fetch ?? fetch,
+    places.fetch ?? fetchInTime,
   );
   const where = cached === undefined ? `${HUB_FOLDER}/${parquetFile}` : path;
   const text = textOfRows(name, await rowsOfParquet(bytes, where));
@@ -169,20 +169,17 @@ async function download(
   );
 }
 
+// A split has less than a megabyte.
+function fetchInTime(url: string): Promise<Response> {
+  return fetch(url, { signal: AbortSignal.timeout(120_000) });
+}
+
 // A killed process must not leave half a file under the final name.
 async function keep(path: string, bytes: Uint8Array): Promise<void> {
   const partial = `${path}.${crypto.randomUUID()}.partial`;
   await Deno.mkdir(dirname(path), { recursive: true });
   await Deno.writeFile(partial, bytes);
   await Deno.rename(partial, path);
-}
-
-function defaultCacheFolder(): string {
-  const root = Deno.env.get("TRANSMLA_CACHE") ?? join(
-    Deno.env.get("XDG_CACHE_HOME") ?? join(homedir(), ".cache"),
-    "transmla-bench",
-  );
-  return join(root, "texts");
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {

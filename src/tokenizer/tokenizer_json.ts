@@ -32,12 +32,10 @@ export function openTokenizer(tokenizerJson: Json): Tokenizer {
       }`,
     );
   }
-  if (type === "BPE" && !Array.isArray(model.merges)) {
-    throw malformed("model.merges of a BPE model must be an array");
-  }
   const added = root.added_tokens ?? [];
   if (!Array.isArray(added)) throw malformed("added_tokens must be an array");
   const vocabSize = checkVocabulary(model.vocab, type, added);
+  if (type === "BPE") checkMerges(model);
   let library: LibraryTokenizer;
   try {
     library = new LibraryTokenizer({
@@ -77,7 +75,7 @@ class JsonTokenizer implements Tokenizer {
         throw new CheckpointError(
           `Cannot encode a text as token ${
             JSON.stringify(tokens[i])
-          } is not in the vocabulary and there is no unknown token`,
+          } is not in the vocabulary and neither is the unknown token`,
         );
       }
     }
@@ -159,6 +157,39 @@ function checkVocabulary(
   let largest = 0;
   for (const id of seen) if (id > largest) largest = id;
   return largest + 1;
+}
+
+/** Checks that merges lead to tokens of the vocabulary: the library would drop others from a text in silence. */
+function checkMerges(model: Json): void {
+  if (!Array.isArray(model.merges)) {
+    throw malformed("model.merges of a BPE model must be an array");
+  }
+  const vocab = object(model.vocab, "model.vocab");
+  const prefix = model.continuing_subword_prefix;
+  model.merges.forEach((merge: unknown, i) => {
+    const pair = typeof merge === "string" ? merge.split(" ") : merge;
+    if (
+      !Array.isArray(pair) || pair.length !== 2 ||
+      !pair.every((part) => typeof part === "string" && part !== "")
+    ) {
+      throw malformed(
+        `model.merges[${i}] must be a pair of tokens: current value is ${
+          JSON.stringify(merge)
+        }`,
+      );
+    }
+    const [left, right] = pair as [string, string];
+    const merged = typeof prefix === "string" && right.startsWith(prefix)
+      ? left + right.slice(prefix.length)
+      : left + right;
+    if (!Object.hasOwn(vocab, merged)) {
+      throw malformed(
+        `model.merges[${i}] makes ${
+          JSON.stringify(merged)
+        }, which is not in model.vocab`,
+      );
+    }
+  });
 }
 
 function checkId(id: unknown, where: string): asserts id is number {

@@ -1,6 +1,6 @@
 // One layer's moments as a file: magic, header length (u32), header (JSON,
 // padded with spaces to a multiple of 8 bytes), Gram matrix (f64), reservoir
-// (f32), little-endian. The header carries the sha256 of what follows it.
+// (f32), little-endian. The header carries the sha256 of its sizes and of what follows it.
 
 import { createHash } from "node:crypto";
 import { CheckpointError } from "../base/errors.ts";
@@ -9,10 +9,13 @@ import type { LayerMoments } from "../model/moments.ts";
 const MAGIC = "TMLAMOM1";
 const HEADER_LIMIT = 4096;
 
-interface Header {
+interface Sizes {
   readonly hiddenSize: number;
   readonly tokens: number;
   readonly reservoirRows: number;
+}
+
+interface Header extends Sizes {
   readonly sha256: string;
 }
 
@@ -28,13 +31,12 @@ export async function writeMomentsFile(
 ): Promise<void> {
   const gram = bytesOf(moments.gram.data);
   const rows = bytesOf(moments.reservoir.data);
-  const header: Header = {
+  const sizes: Sizes = {
     hiddenSize: moments.gram.rows - 1,
     tokens: moments.tokens,
     reservoirRows: moments.reservoir.rows,
-    sha256: createHash("sha256").update(gram).update(rows).digest("hex"),
   };
-  const json = JSON.stringify(header);
+  const json = JSON.stringify({ ...sizes, sha256: digest(sizes, gram, rows) });
   // 8 bytes of magic and 4 of length come before; the Gram matrix is aligned to 8.
   const padded = json.padEnd(Math.ceil((json.length + 12) / 8) * 8 - 12);
   const start = new Uint8Array(12);
@@ -87,7 +89,7 @@ export async function readMomentsFile(
       `it must have ${expected} bytes: current value is ${bytes.length}`,
     );
   }
-  const hash = createHash("sha256").update(bytes.subarray(from)).digest("hex");
+  const hash = digest(header, bytes.subarray(from));
   if (hash !== header.sha256) {
     throw refuse(
       `its content must have sha256 ${header.sha256}: found ${hash}`,
@@ -138,6 +140,14 @@ export async function writeAtomically(
     await Deno.remove(temporary).catch(() => {});
     throw error;
   }
+}
+
+function digest(sizes: Sizes, ...parts: readonly Uint8Array[]): string {
+  const { hiddenSize, tokens, reservoirRows } = sizes;
+  const hash = createHash("sha256");
+  hash.update(`${hiddenSize} ${tokens} ${reservoirRows}\n`);
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex");
 }
 
 function bytesOf(values: Float64Array | Float32Array): Uint8Array {

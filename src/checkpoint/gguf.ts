@@ -62,7 +62,8 @@ export async function openGguf(path: string): Promise<GgufFile> {
       PREAMBLE_BYTES,
     );
     if (
-      entries.length !== keys || measured !== parsed.tensorInfoByteRange[0]
+      entries.length !== keys || entries.some(([key]) => key === "__proto__") ||
+      measured !== parsed.tensorInfoByteRange[0]
     ) {
       throw new CheckpointError(
         `Cannot read the metadata of ${path} as it has a key twice, a reserved key, a string that is not UTF-8, or ends too early`,

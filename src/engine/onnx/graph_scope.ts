@@ -5,8 +5,16 @@ import type { Tensor } from "../../base/tensor.ts";
 import type { GraphBuilder } from "../../linalg/onnx_graph.ts";
 import type { Rotary } from "../../model/decoder.ts";
 
-/** Where a graph runs; decides what it may consist of. */
-export type Device = "cpu" | "webgpu";
+/** Where a graph runs and where its weights are; decides what it may consist of. */
+export interface Target {
+  readonly device: "cpu" | "webgpu";
+  /**
+   * "fed": inputs, without a copy, so that a graph serves all weights of its shapes.
+   * "owned": the session's, in a layout that products of few rows read about twice
+   * as fast; and on a GPU, to which feeds are uploaded at every run.
+   */
+  readonly weights: "fed" | "owned";
+}
 
 /** Tokens of one query block of causal attention: keys after the block are never touched. */
 const QUERY_BLOCK = 256;
@@ -16,7 +24,7 @@ export class GraphScope {
   readonly graph: GraphBuilder;
   readonly #prefix: string;
   readonly #weights: ReadonlyMap<string, Tensor>;
-  readonly #device: Device;
+  readonly #target: Target;
   readonly #rotary: {
     readonly slot: number;
     readonly layout: Rotary["layout"];
@@ -27,7 +35,7 @@ export class GraphScope {
     options: {
       prefix: string;
       weights: ReadonlyMap<string, Tensor>;
-      device: Device;
+      target: Target;
       /** Number of the inputs `cos.<slot>` and `sin.<slot>`. */
       rotary?: { slot: number; layout: Rotary["layout"] };
     },
@@ -35,20 +43,17 @@ export class GraphScope {
     this.graph = graph;
     this.#prefix = options.prefix;
     this.#weights = options.weights;
-    this.#device = options.device;
+    this.#target = options.target;
     this.#rotary = options.rotary ?? { slot: 0, layout: "half" };
   }
 
-  /**
-   * A weight by name. On the CPU it is an input that is fed without a copy; on a
-   * GPU, where feeds are uploaded at every run, it belongs to the session.
-   */
+  /** A weight by name. */
   weight(name: string): string {
     const found = this.#weights.get(name);
     if (found === undefined) throw new TypeError(`No weight ${name}`);
     const { data, shape } = found;
     const full = `${this.#prefix}${name}`;
-    return this.#device === "cpu"
+    return this.#target.weights === "fed"
       ? this.graph.input(full, "float32", shape)
       : this.graph.externalWeight(full, data, shape);
   }
@@ -120,7 +125,7 @@ export class GraphScope {
     { transposed = false, batchSecond = false, factor = 1, rank = 3 },
   ): string {
     const { graph } = this;
-    if (this.#device === "cpu") {
+    if (this.#target.device === "cpu") {
       if (!transposed && !batchSecond && factor === 1) {
         return graph.node("MatMul", [a, b]);
       }

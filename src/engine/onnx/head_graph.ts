@@ -2,7 +2,7 @@
 
 import type { Tensor } from "../../base/tensor.ts";
 import { GraphBuilder } from "../../linalg/onnx_graph.ts";
-import { type Device, GraphScope } from "./graph_scope.ts";
+import { GraphScope, type Target } from "./graph_scope.ts";
 
 /** Rows of one run of the head: a chunk's logits, not all, are in memory. */
 export const HEAD_ROWS = 256;
@@ -18,23 +18,23 @@ export function addHead(
   graph: GraphBuilder,
   { x, branch }: { x: string; branch?: string },
   { weights, eps }: HeadWeights,
-  device: Device,
+  target: Target,
 ): string {
-  const scope = new GraphScope(graph, { prefix: "", weights, device });
+  const scope = new GraphScope(graph, { prefix: "", weights, target });
   const { normed } = scope.norm(x, branch, "finalNorm", eps);
   return scope.linear(normed, "lmHead");
 }
 
 /** x `[N, D]` to logits `[N, V]`. */
-export function logitsGraph(head: HeadWeights, device: Device): GraphBuilder {
-  const { graph, logits, vocabulary } = headGraph(head, device);
+export function logitsGraph(head: HeadWeights, target: Target): GraphBuilder {
+  const { graph, logits, vocabulary } = headGraph(head, target);
   graph.output("logits", logits, "float32", ["rows", vocabulary]);
   return graph;
 }
 
 /** x `[N, D]` and labels `[N, 1]` to log p(label), `[N, 1]`. */
-export function lossGraph(head: HeadWeights, device: Device): GraphBuilder {
-  const { graph, logits } = headGraph(head, device);
+export function lossGraph(head: HeadWeights, target: Target): GraphBuilder {
+  const { graph, logits } = headGraph(head, target);
   const labels = graph.input("labels", "int64", ["rows", 1]);
   const all = graph.node("LogSoftmax", [logits], { axis: -1 });
   const own = graph.node("GatherElements", [all, labels], { axis: 1 });
@@ -42,10 +42,10 @@ export function lossGraph(head: HeadWeights, device: Device): GraphBuilder {
   return graph;
 }
 
-function headGraph(head: HeadWeights, device: Device) {
+function headGraph(head: HeadWeights, target: Target) {
   const graph = new GraphBuilder();
   const [vocabulary, width] = head.weights.get("lmHead")!.shape;
   const x = graph.input("x", "float32", ["rows", width!]);
-  const logits = addHead(graph, { x }, head, device);
+  const logits = addHead(graph, { x }, head, target);
   return { graph, logits, vocabulary: vocabulary! };
 }

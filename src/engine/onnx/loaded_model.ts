@@ -4,12 +4,15 @@ import type { Tensor } from "../../base/tensor.ts";
 import { ort } from "../../linalg/onnx_runtime.ts";
 import type { DecoderModel } from "../../model/decoder.ts";
 import { cachedWidths } from "./attention.ts";
-import type { Device } from "./graph_scope.ts";
+import type { Target } from "./graph_scope.ts";
 import type { HeadWeights } from "./head_graph.ts";
 import type { CachePart } from "./kv_cache.ts";
 import { type PreparedLayer, prepareLayer } from "./layer_weights.ts";
 import { RotaryTables } from "./rotary_tables.ts";
 import type { StageLayer } from "./stage_graph.ts";
+
+/** Weights up to this are copied for decoding on the CPU; a larger model's would need too much memory. */
+const OWNED_BYTES = 8e9;
 
 /** Consecutive layers that one graph runs. */
 export interface Stage {
@@ -38,18 +41,22 @@ export interface LoadedModel {
   readonly head: HeadWeights;
   readonly headFeeds: ReadonlyMap<string, ort.Tensor>;
   readonly rotaries: RotaryTables;
+  /** For graphs of many tokens. */
+  readonly target: Target;
+  /** For graphs of one token a sequence. */
+  readonly decodeTarget: Target;
 }
 
 /**
  * Reads a model.
  *
  * @param model The model.
- * @param device Where it runs: on the CPU weights are fed, so feeds are made for them.
+ * @param device Where it runs.
  * @throws {ShapeError} If a weight's shape contradicts its layer's sizes.
  */
 export async function loadModel(
   model: DecoderModel,
-  device: Device,
+  device: Target["device"],
 ): Promise<LoadedModel> {
   const { numHiddenLayers, rmsNormEps, hiddenSize } = model.config;
   const rotaries = new RotaryTables();
@@ -66,7 +73,7 @@ export async function loadModel(
       const slot = slots.get(id) ?? slots.size;
       slots.set(id, slot);
       const prefix = prefixed ? `${index}.` : "";
-      if (device === "cpu") addFeeds(feeds, prefix, layer.weights);
+      addFeeds(feeds, prefix, layer.weights);
       return { layer, prefix, slot };
     });
     return {
@@ -83,8 +90,9 @@ export async function loadModel(
     ["finalNorm", await model.finalNorm()],
     ["lmHead", await model.lmHead()],
   ]);
+  const bytes = bytesOf([weights, ...layers.map((layer) => layer.weights)]);
   const headFeeds = new Map<string, ort.Tensor>();
-  if (device === "cpu") addFeeds(headFeeds, "", weights);
+  addFeeds(headFeeds, "", weights);
   return {
     hiddenSize,
     embedTokens: await model.embedTokens(),
@@ -100,7 +108,23 @@ export async function loadModel(
     head: { weights, eps: rmsNormEps },
     headFeeds,
     rotaries,
+    target: { device, weights: device === "cpu" ? "fed" : "owned" },
+    decodeTarget: {
+      device,
+      weights: device !== "cpu" || bytes <= OWNED_BYTES ? "owned" : "fed",
+    },
   };
+}
+
+/** Bytes of all weights; those called "...Rows" are views of others. */
+function bytesOf(maps: readonly ReadonlyMap<string, Tensor>[]): number {
+  let bytes = 0;
+  for (const weights of maps) {
+    for (const [name, { data }] of weights) {
+      if (!name.endsWith("Rows")) bytes += data.byteLength;
+    }
+  }
+  return bytes;
 }
 
 function addFeeds(

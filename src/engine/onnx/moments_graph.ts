@@ -2,7 +2,7 @@
 // its Gram matrix in f64.
 
 import { GraphBuilder } from "../../linalg/onnx_graph.ts";
-import { type Device, GraphScope } from "./graph_scope.ts";
+import { GraphScope, type Target } from "./graph_scope.ts";
 import type { PreparedLayer } from "./layer_weights.ts";
 
 /** ONNX's number of f64. */
@@ -11,11 +11,11 @@ const DOUBLE = 11;
 /** x `[N, D]` to the attention input h `[N, D]`: for the last layer, whose output no moment needs. */
 export function inputNormGraph(
   layer: PreparedLayer,
-  device: Device,
+  target: Target,
 ): GraphBuilder {
   const graph = new GraphBuilder();
   const { weights, eps } = layer;
-  const scope = new GraphScope(graph, { prefix: "", weights, device });
+  const scope = new GraphScope(graph, { prefix: "", weights, target });
   const shape = ["rows", weights.get("inputNorm")!.data.length];
   const x = graph.input("x", "float32", shape);
   const { normed } = scope.norm(x, undefined, "inputNorm", eps);

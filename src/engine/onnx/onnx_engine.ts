@@ -6,7 +6,7 @@ import { GraphBuilder } from "../../linalg/onnx_graph.ts";
 import { createSession, ort } from "../../linalg/onnx_runtime.ts";
 import type { DecoderModel } from "../../model/decoder.ts";
 import type { Engine, EngineOptions } from "../engine.ts";
-import type { Device } from "./graph_scope.ts";
+import type { Target } from "./graph_scope.ts";
 import { loadModel } from "./loaded_model.ts";
 import { OnnxSession } from "./onnx_session.ts";
 
@@ -47,7 +47,7 @@ export async function openOnnxEngine(options: EngineOptions): Promise<Engine> {
 }
 
 /** Runs a graph of one node, so that a missing device shows before a model is read. */
-async function probe(device: Device): Promise<void> {
+async function probe(device: Target["device"]): Promise<void> {
   const graph = new GraphBuilder();
   const x = graph.input("x", "float32", [1]);
   graph.output("y", graph.node("Add", [x, x]), "float32", [1]);

@@ -5,7 +5,7 @@
 import { ort, type RuntimeOptions } from "../../linalg/onnx_runtime.ts";
 import type { MomentsSink } from "../../model/moments.ts";
 import type { DecodeResult, Session } from "../engine.ts";
-import { causalMask, type Device } from "./graph_scope.ts";
+import { causalMask } from "./graph_scope.ts";
 import { HEAD_ROWS, logitsGraph, lossGraph } from "./head_graph.ts";
 import { KvCache } from "./kv_cache.ts";
 import type { LoadedModel, Stage } from "./loaded_model.ts";
@@ -22,11 +22,12 @@ type Values = Readonly<Record<string, ort.Tensor>>;
 /** A session of the onnx engine. */
 export class OnnxSession implements Session {
   #model: LoadedModel | undefined;
-  readonly #device: Device;
   readonly #pool: SessionPool;
   #mask: { tokens: number; tensor: ort.Tensor } | undefined;
   #cache: KvCache | undefined;
   #lastLogits: Float32Array[] = [];
+  /** Of the only decode graph that is kept, since it may own a copy of the weights. */
+  #decodeKey = "";
 
   /**
    * @param model The model, read for the same device.
@@ -34,7 +35,6 @@ export class OnnxSession implements Session {
    */
   constructor(model: LoadedModel, options: RuntimeOptions) {
     this.#model = model;
-    this.#device = options.device ?? "cpu";
     this.#pool = new SessionPool(options);
   }
 
@@ -98,7 +98,7 @@ export class OnnxSession implements Session {
   }
 
   async decode(steps: number): Promise<DecodeResult> {
-    const { whole, headFeeds, head } = this.#open();
+    const { whole, headFeeds, head, decodeTarget } = this.#open();
     const cache = this.#cache;
     if (cache === undefined) {
       throw new RangeError("Cannot decode as nothing was prefilled");
@@ -109,9 +109,12 @@ export class OnnxSession implements Session {
         `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
       );
     }
+    const key = `decode ${cache.batch}`;
+    if (this.#decodeKey !== key) await this.#pool.release(this.#decodeKey);
+    this.#decodeKey = key;
     const session = await this.#pool.get(
-      `decode ${cache.batch}`,
-      () => decodeGraph(whole.layers, head, cache.batch, this.#device),
+      key,
+      () => decodeGraph(whole.layers, head, cache.batch, decodeTarget),
     );
     const pastShapes = new Map(
       session.inputMetadata.map((input) => [
@@ -236,9 +239,9 @@ export class OnnxSession implements Session {
     tokens: readonly Int32Array[],
     visit?: (layer: number, values: (name: string) => ort.Tensor) => void,
   ): Promise<Float32Array> {
-    const { single, whole } = this.#open();
+    const { single, whole, target } = this.#open();
     let x = this.#embed(tokens);
-    for (const stage of this.#device === "cpu" ? single : [whole]) {
+    for (const stage of target.device === "cpu" ? single : [whole]) {
       const values = await this.#runStage(stage, x, tokens[0]!.length, visit);
       x = floats(values.y!);
     }
@@ -251,9 +254,10 @@ export class OnnxSession implements Session {
     length: number,
     visit?: (layer: number, values: (name: string) => ort.Tensor) => void,
   ): Promise<Values> {
+    const { target } = this.#open();
     const session = await this.#pool.get(
       `prefill ${length} ${stage.key}`,
-      () => prefillGraph(stage.layers, length, this.#device),
+      () => prefillGraph(stage.layers, length, target),
     );
     const feeds = {
       ...pick(session, [stage.feeds]),
@@ -275,8 +279,8 @@ export class OnnxSession implements Session {
     tokens: readonly Int32Array[],
     add: (layer: number, h: ort.Tensor) => Promise<void>,
   ): Promise<void> {
-    const { single } = this.#open();
-    if (this.#device !== "cpu") {
+    const { single, target } = this.#open();
+    if (target.device !== "cpu") {
       const inputs: ort.Tensor[] = [];
       await this.#forward(tokens, (_, values) => inputs.push(values("h")));
       for (const [layer, h] of inputs.entries()) await add(layer, h);
@@ -298,7 +302,7 @@ export class OnnxSession implements Session {
     if (last === undefined) return;
     const session = await this.#pool.get(
       "input norm",
-      () => inputNormGraph(last.layers[0]!.layer, this.#device),
+      () => inputNormGraph(last.layers[0]!.layer, target),
     );
     const { h } = await session.run({
       ...pick(session, [last.feeds]),
@@ -340,10 +344,10 @@ export class OnnxSession implements Session {
     hidden: Float32Array,
     tokens: readonly Int32Array[],
   ): Promise<Float32Array> {
-    const { head, headFeeds, hiddenSize } = this.#open();
+    const { head, headFeeds, hiddenSize, target } = this.#open();
     const session = await this.#pool.get(
       "loss",
-      () => lossGraph(head, this.#device),
+      () => lossGraph(head, target),
     );
     const labels = BigInt64Array.from(
       tokens.flatMap((sequence) => [...sequence.subarray(1), 0]),
@@ -368,10 +372,10 @@ export class OnnxSession implements Session {
 
   /** `[N, D]` to `[N, V]`. */
   async #logits(hidden: Float32Array): Promise<Float32Array> {
-    const { head, headFeeds, hiddenSize, embedTokens } = this.#open();
+    const { head, headFeeds, hiddenSize, embedTokens, target } = this.#open();
     const session = await this.#pool.get(
       "logits",
-      () => logitsGraph(head, this.#device),
+      () => logitsGraph(head, target),
     );
     const vocabulary = embedTokens.shape[0]!;
     const all = new Float32Array(hidden.length / hiddenSize * vocabulary);

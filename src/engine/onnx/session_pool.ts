@@ -39,6 +39,13 @@ export class SessionPool {
     return session;
   }
 
+  /** Releases the session of `key`, if there is one. */
+  async release(key: string): Promise<void> {
+    const session = this.#sessions.get(key);
+    this.#sessions.delete(key);
+    await session?.release();
+  }
+
   async close(): Promise<void> {
     for (const session of this.#sessions.values()) await session.release();
     this.#sessions.clear();

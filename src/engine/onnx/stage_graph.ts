@@ -8,7 +8,7 @@ import {
   type AttentionResult,
   cachedWidths,
 } from "./attention.ts";
-import { type Device, GraphScope } from "./graph_scope.ts";
+import { GraphScope, type Target } from "./graph_scope.ts";
 import { addHead, type HeadWeights } from "./head_graph.ts";
 import type { PreparedLayer } from "./layer_weights.ts";
 
@@ -36,12 +36,12 @@ interface Stream {
 export function prefillGraph(
   layers: readonly StageLayer[],
   tokens: number,
-  device: Device,
+  target: Target,
 ): GraphBuilder {
   const graph = new GraphBuilder();
   let stream: Stream = { x: inputX(graph, layers, "rows") };
   for (const stage of layers) {
-    const { sizes, scope, attend } = place(graph, stage, device);
+    const { sizes, scope, attend } = place(graph, stage, target);
     const cached = (part: string, value: string | undefined, width: number) => {
       if (value === undefined || width === 0) return;
       const byToken = graph.transpose(value, [1, 0, 2]);
@@ -70,12 +70,12 @@ export function decodeGraph(
   layers: readonly StageLayer[],
   head: HeadWeights,
   batch: number,
-  device: Device,
+  target: Target,
 ): GraphBuilder {
   const graph = new GraphBuilder();
   let stream: Stream = { x: inputX(graph, layers, batch) };
   for (const stage of layers) {
-    const { sizes, scope, attend } = place(graph, stage, device);
+    const { sizes, scope, attend } = place(graph, stage, target);
     const past = (part: string) => (axes: readonly number[]) =>
       graph.input(`${stage.prefix}past.${part}`, "float32", ["past", ...axes]);
     stream = attend(stream, (h) => {
@@ -95,7 +95,7 @@ export function decodeGraph(
       return result;
     });
   }
-  const logits = addHead(graph, stream, head, device);
+  const logits = addHead(graph, stream, head, target);
   const [vocabulary] = head.weights.get("lmHead")!.shape;
   graph.output("logits", logits, "float32", [batch, vocabulary!]);
   return graph;
@@ -105,13 +105,13 @@ export function decodeGraph(
 function place(
   graph: GraphBuilder,
   { layer, prefix, slot }: StageLayer,
-  device: Device,
+  target: Target,
 ) {
   const { weights, eps, attention: sizes, rotary } = layer;
   const scope = new GraphScope(graph, {
     prefix,
     weights,
-    device,
+    target,
     rotary: { slot, layout: rotary.layout },
   });
   const attend = (

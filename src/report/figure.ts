@@ -20,6 +20,8 @@ export interface Figure {
   readonly labels: readonly Label[];
   /** The series drawn, for the key below a narrow figure. */
   readonly key: readonly Series[];
+  /** Set where axes and labels name all that is drawn with fewer labels than series. */
+  readonly isNamed?: true;
   /** The numbers of the figure, where no table of the report has them. */
   readonly table?: Table;
 }

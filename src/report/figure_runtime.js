@@ -5,12 +5,16 @@
 /** Below this width labels do not fit and the key under the figure stands in. */
 const NARROW = 600;
 const LABEL_SIZE = 12;
-const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+const FONT =
+  "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 const measuring = document.createElement("canvas").getContext("2d");
 
 function textWidth(text) {
   measuring.font = `${LABEL_SIZE}px ${FONT}`;
-  const plain = text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+  const plain = text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(
+    /&amp;/g,
+    "&",
+  );
   return measuring.measureText(plain).width;
 }
 
@@ -21,7 +25,9 @@ function paint(value, palette) {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      /color$/.test(key) && Object.hasOwn(palette, item) ? palette[item] : paint(item, palette),
+      /color$/.test(key) && Object.hasOwn(palette, item)
+        ? palette[item]
+        : paint(item, palette),
     ]),
   );
 }
@@ -32,7 +38,7 @@ function paint(value, palette) {
  * @param figure A Figure of figure.ts.
  * @param palette Colors by role.
  * @param width Pixels.
- * @returns data, layout, and whether every label found a place.
+ * @returns data, layout, and whether the figure needs its key.
  */
 function layOut(figure, palette, width) {
   const isNarrow = width < NARROW;
@@ -47,14 +53,24 @@ function layOut(figure, palette, width) {
     l: figure.layout.yaxis.title === undefined
       ? Math.min(longest + 14, width * 0.45)
       : Math.max(isNarrow ? 58 : 68, longest + 40),
-    r: ends.length > 0 ? Math.max(...ends.map((label) => textWidth(label.text))) + 24 : 16,
+    r: ends.length > 0
+      ? Math.max(...ends.map((label) => textWidth(label.text))) + 24
+      : 16,
   };
-  const plot = { width: width - margin.l - margin.r, height: height - margin.t - margin.b };
+  const plot = {
+    width: width - margin.l - margin.r,
+    height: height - margin.t - margin.b,
+  };
   const x = scale(figure.layout.xaxis, 0, plot.width);
   const y = scale(figure.layout.yaxis, plot.height, 0);
   const placed = [
     ...placeEnds(ends, y, plot),
-    ...placePoints(labels.filter((label) => label.kind === "point"), x, y, plot),
+    ...placePoints(
+      labels.filter((label) => label.kind === "point"),
+      x,
+      y,
+      plot,
+    ),
   ];
   const base = {
     gridcolor: "grid",
@@ -71,7 +87,9 @@ function layOut(figure, palette, width) {
   const dressed = (axis, standoff) => ({
     ...base,
     ...axis,
-    ...(axis.title === undefined ? {} : { title: { ...axis.title, standoff, font: { size: 12.5 } } }),
+    ...(axis.title === undefined
+      ? {}
+      : { title: { ...axis.title, standoff, font: { size: 12.5 } } }),
   });
   const xaxis = dressed(thinTicks(figure.layout.xaxis, x), 10);
   xaxis.showgrid = false;
@@ -88,7 +106,11 @@ function layOut(figure, palette, width) {
     paper_bgcolor: "page",
     plot_bgcolor: "page",
     font: { family: FONT, size: LABEL_SIZE, color: "muted" },
-    hoverlabel: { bgcolor: "page", bordercolor: "rule", font: { family: FONT, size: LABEL_SIZE, color: "ink" } },
+    hoverlabel: {
+      bgcolor: "page",
+      bordercolor: "rule",
+      font: { family: FONT, size: LABEL_SIZE, color: "ink" },
+    },
     annotations: placed.map((label) => ({
       xref: "paper",
       yref: "paper",
@@ -100,19 +122,24 @@ function layOut(figure, palette, width) {
       showarrow: false,
       align: "left",
       font: { size: LABEL_SIZE, color: label.color },
+      // A point's name stands on the lines that pass behind it.
+      ...(label.kind === "point" ? { bgcolor: "page", borderpad: 1 } : {}),
     })),
   };
   return {
     data: paint(figure.data, palette),
     layout: paint(layout, palette),
-    isComplete: placed.length === figure.labels.length,
+    needsKey: placed.length < figure.labels.length || figure.keyNeeded,
   };
 }
 
 /** A function from data to pixels along one axis. */
 function scale(axis, from, to) {
   const [low, high] = axis.range;
-  return (value) => from + (to - from) * ((axis.type === "log" ? Math.log10(value) : value) - low) / (high - low);
+  return (value) =>
+    from +
+    (to - from) * ((axis.type === "log" ? Math.log10(value) : value) - low) /
+      (high - low);
 }
 
 /** Leaves out the text of ticks that would run into the one before. */
@@ -132,7 +159,12 @@ function thinTicks(axis, x) {
 /** Right of the plot, pushed apart as little as needed. */
 function placeEnds(labels, y, plot) {
   const line = LABEL_SIZE + 4;
-  const sorted = labels.map((label) => ({ ...label, middle: y(label.y), anchor: "left", left: plot.width + 10 }))
+  const sorted = labels.map((label) => ({
+    ...label,
+    middle: y(label.y),
+    anchor: "left",
+    left: plot.width + 10,
+  }))
     .sort((a, b) => a.middle - b.middle);
   // Blocks of touching labels settle at the mean of where their members want to be.
   const blocks = [];
@@ -145,14 +177,18 @@ function placeEnds(labels, y, plot) {
       if (below.wish - above.wish >= gap) break;
       const members = [...above.members, ...below.members];
       const wish = members.reduce(
-        (sum, member, index) => sum + member.middle - (index - (members.length - 1) / 2) * line,
+        (sum, member, index) =>
+          sum + member.middle - (index - (members.length - 1) / 2) * line,
         0,
       ) / members.length;
       blocks.splice(-2, 2, { members, wish });
     }
   }
   const places = blocks.flatMap(({ members, wish }) =>
-    members.map((member, index) => ({ ...member, middle: wish + (index - (members.length - 1) / 2) * line }))
+    members.map((member, index) => ({
+      ...member,
+      middle: wish + (index - (members.length - 1) / 2) * line,
+    }))
   );
   // Then into the plot's height, from below and from above.
   let limit = plot.height + line / 2;
@@ -171,7 +207,9 @@ function placeEnds(labels, y, plot) {
 /** Beside its marker, at the first of six places that is free. */
 function placePoints(labels, x, y, plot) {
   const marker = 9;
-  const taken = labels.map((label) => box(x(label.x) - marker, y(label.y) - marker, 2 * marker, 2 * marker));
+  const taken = labels.map((label) =>
+    box(x(label.x) - marker, y(label.y) - marker, 2 * marker, 2 * marker)
+  );
   const placed = [];
   for (const label of labels) {
     const width = textWidth(label.text);
@@ -189,9 +227,14 @@ function placePoints(labels, x, y, plot) {
     ];
     for (const [left, middle] of choices) {
       const wanted = box(left - 2, middle - 7, width + 4, 14);
-      if (wanted.left < -4 || wanted.right > plot.width + 12 || wanted.top < 0 || wanted.bottom > plot.height) continue;
+      if (
+        wanted.left < -4 || wanted.right > plot.width + 12 || wanted.top < 0 ||
+        wanted.bottom > plot.height
+      ) continue;
       const own = (other) => other === taken[labels.indexOf(label)];
-      if (taken.some((other) => !own(other) && overlap(wanted, other))) continue;
+      if (taken.some((other) => !own(other) && overlap(wanted, other))) {
+        continue;
+      }
       taken.push(wanted);
       placed.push({ ...label, left, middle, anchor: "left" });
       break;
@@ -205,5 +248,6 @@ function box(left, top, width, height) {
 }
 
 function overlap(a, b) {
-  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  return a.left < b.right && b.left < a.right && a.top < b.bottom &&
+    b.top < a.bottom;
 }

@@ -12,11 +12,7 @@ import {
 import { formatNumber } from "./format.ts";
 import { isObject, type RunData } from "./load.ts";
 import { byOption, keyValueBalance } from "./option_figures.ts";
-import {
-  calibrationProtocol,
-  perplexityProtocol,
-  throughputProtocol,
-} from "./protocol.ts";
+import { calibrationProtocol, protocol } from "./protocol.ts";
 import { contextsOf, mainContext, type Series } from "./series.ts";
 import { perplexityTable, speedup, throughputTable } from "./tables.ts";
 
@@ -67,19 +63,24 @@ function perplexityByCache(
   }));
   if (new Set(points.map((point) => point.x)).size < 2) return undefined;
   const xs = points.map((point) => point.x);
-  const ys = points.flatMap((
-    point,
-  ) => [point.y + point.error, Math.max(point.y - point.error, point.y / 2)]);
+  const hasBars = points.length <= CLEAR_POINTS;
+  const ys = points.flatMap((point) =>
+    hasBars
+      ? [point.y + point.error, Math.max(point.y - point.error, point.y / 2)]
+      : [point.y]
+  );
   const base = points.find((point) => point.series.isBaseline);
   return {
     id: "perplexity-by-cache",
     title: "Perplexity by cache size",
     caption:
-      `Lower left is better. Lines join variants that differ in rank only; bars are ± one standard error over windows${
+      `Lower left is better. Lines join variants that differ in rank only${
+        hasBars ? "; bars are ± one standard error over windows" : ""
+      }${
         base === undefined
           ? ""
           : `; the dashed line is the ${base.series.label}`
-      }. ${perplexityProtocol(run)}`,
+      }. ${protocol(run, { perplexity: context })}`,
     height: 440,
     data: [
       ...(base === undefined ? [] : [{
@@ -92,7 +93,7 @@ function perplexityByCache(
         cliponaxis: true,
       }]),
       ...rankLines(points),
-      ...points.map((point) => pointTrace(point)),
+      ...points.map((point) => pointTrace(point, hasBars)),
     ],
     layout: {
       xaxis: axis({
@@ -105,7 +106,10 @@ function perplexityByCache(
       }),
       yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
     },
-    labels: points.map((point) => pointLabel(point)),
+    labels: pointLabels(
+      points,
+      paretoFront(points.map((point) => ({ ...point, x: -point.x }))),
+    ),
     key: points.map((point) => point.series),
   };
 }
@@ -123,8 +127,9 @@ function perplexityByContext(
   return {
     id: "perplexity-by-context",
     title: "Perplexity by window length",
-    caption:
-      `Every window length scores the same text. ${perplexityProtocol(run)}`,
+    caption: `Every window length scores the same text. ${
+      protocol(run, { perplexity: "all" })
+    }`,
     height: heightFor(shown),
     data: shown.map((one) =>
       lineTrace(
@@ -172,7 +177,7 @@ function throughputByContext(
   return {
     id: "throughput-by-context",
     title: "Decoding speed by context",
-    caption: `Higher is better. ${throughputProtocol(run)}${
+    caption: `Higher is better. ${protocol(run, { speed: true })}${
       short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`
     }`,
     height: heightFor(shown),
@@ -238,9 +243,9 @@ function pareto(
       front.length === 1 ? "variant" : `${front.length} variants`
     } that no other beats in both. Speed at ${
       formatNumber(context)
-    } tokens of context, perplexity over windows of ${
-      formatNumber(window)
-    }. ${perplexityProtocol(run)} ${throughputProtocol(run)}`,
+    } tokens of context, perplexity as in the other figures. ${
+      protocol(run, { perplexity: window, speed: true })
+    }`,
     height: 440,
     data: [
       {
@@ -252,7 +257,7 @@ function pareto(
         hoverinfo: "skip",
       },
       ...points.map((point) =>
-        pointTrace(point, ratioNote(point.series, series, context))
+        pointTrace(point, false, ratioNote(point.series, series, context))
       ),
     ],
     layout: {
@@ -263,7 +268,7 @@ function pareto(
       }),
       yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
     },
-    labels: points.map((point) => pointLabel(point)),
+    labels: pointLabels(points, front),
     key: points.map((point) => point.series),
   };
 }
@@ -308,6 +313,9 @@ function energyByLayer(
   };
 }
 
+/** Up to so many points a name and an error bar each stay legible. */
+const CLEAR_POINTS = 10;
+
 interface Point {
   readonly series: Series;
   readonly x: number;
@@ -316,7 +324,9 @@ interface Point {
 }
 
 /** Points that no other point beats in both speed (x, more) and perplexity (y, less). */
-export function paretoFront<P extends { readonly x: number; readonly y: number }>(
+export function paretoFront<
+  P extends { readonly x: number; readonly y: number },
+>(
   points: readonly P[],
 ): P[] {
   return points.filter((point) =>
@@ -361,7 +371,7 @@ function rankLines(points: readonly Point[]): Trace[] {
   );
 }
 
-function pointTrace(point: Point, note = ""): Trace {
+function pointTrace(point: Point, hasBar: boolean, note = ""): Trace {
   return {
     type: "scatter",
     mode: "markers",
@@ -371,24 +381,34 @@ function pointTrace(point: Point, note = ""): Trace {
     error_y: {
       type: "data",
       array: [point.error],
-      visible: point.error > 0,
+      visible: hasBar && point.error > 0,
       color: point.series.style.color,
       thickness: 1,
       width: 3,
     },
     marker: markerOf(point.series, 10),
-    hovertemplate: `${plotText(point.series.label)}<br>%{x:,.4~g}, perplexity %{y:,.4~f}${note}<extra></extra>`,
+    hovertemplate: `${
+      plotText(point.series.label)
+    }<br>%{x:,.4~g}, perplexity %{y:,.4~f}${note}<extra></extra>`,
   };
 }
 
-function pointLabel(point: Point): Label {
-  return {
+/** Labels of all points, or of the best where there are too many to name them all. */
+function pointLabels(
+  points: readonly Point[],
+  best: readonly Point[],
+): Label[] {
+  const named = new Set(best.map((point) => point.series));
+  return points.filter((point) =>
+    points.length <= CLEAR_POINTS || named.has(point.series) ||
+    point.series.isBaseline
+  ).map((point) => ({
     kind: "point",
     x: point.x,
     y: point.y,
     text: plotText(point.series.label),
     color: point.series.style.color,
-  };
+  }));
 }
 
 function lineTrace(
@@ -409,16 +429,29 @@ function lineTrace(
       dash: one.style.dash,
     },
     marker: markerOf(one, size),
-    hovertemplate: `${plotText(one.label)}<br>%{x:,}: %{y:,.4~g} ${unit}<extra></extra>`,
+    hovertemplate: `${
+      plotText(one.label)
+    }<br>%{x:,}: %{y:,.4~g} ${unit}<extra></extra>`,
   };
 }
+
+/** Markers as characters, so that a label shows its line's. */
+const GLYPHS: Readonly<Record<string, string>> = {
+  circle: "●",
+  square: "■",
+  diamond: "◆",
+  "triangle-up": "▲",
+  cross: "✚",
+  x: "✖",
+  star: "★",
+};
 
 function endLabel(one: Series, x: number, y: number): Label {
   return {
     kind: "end",
     x,
     y,
-    text: plotText(one.label),
+    text: `${GLYPHS[one.style.symbol] ?? ""} ${plotText(one.label)}`.trim(),
     color: one.style.color,
   };
 }

@@ -4,9 +4,9 @@
 
 import { parse as parseYaml } from "yaml";
 import { InputError } from "../base/errors.ts";
+import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
 import {
-  type Check,
   parseCell,
   parseChecks,
   parsePlan,

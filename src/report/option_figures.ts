@@ -10,7 +10,7 @@ import {
   type Trace,
 } from "./figure.ts";
 import type { RunData } from "./load.ts";
-import { calibrationProtocol, perplexityProtocol } from "./protocol.ts";
+import { calibrationProtocol, protocol } from "./protocol.ts";
 import { mainContext, type Series } from "./series.ts";
 
 const OPTIONS = {
@@ -64,7 +64,8 @@ export function byOption(
     title: words.title,
     caption: `Lines join variants that are equal but for the ${words.word}${
       base === undefined ? "" : `; the dashed line is the ${base.label}`
-    }. ${perplexityProtocol(run)} ${calibrationProtocol(run)}`.trim(),
+    }. ${protocol(run, { perplexity: context })} ${calibrationProtocol(run)}`
+      .trim(),
     height: Math.max(420, lines.length * 17 + 90),
     data: [
       ...(base === undefined ? [] : [{
@@ -90,7 +91,9 @@ export function byOption(
         x: [x(one)],
         y: [y(one)],
         marker: markerOf(one, 10),
-        hovertemplate: `${plotText(one.label)}<br>perplexity %{y:,.4~f}<extra></extra>`,
+        hovertemplate: `${
+          plotText(one.label)
+        }<br>perplexity %{y:,.4~f}<extra></extra>`,
       })),
     ],
     layout: {
@@ -108,7 +111,8 @@ export function byOption(
         x: x(line.at(-1)!),
         y: y(line.at(-1)!),
         text: plotText(lineName(line, option)),
-        color: lines.length === 1 ? "muted" : line.at(-1)!.style.color,
+        // Only the points have the colors of variants, a line joins several.
+        color: "muted",
       })),
       ...(base === undefined ? [] : [{
         kind: "end" as const,
@@ -119,6 +123,7 @@ export function byOption(
       }]),
     ],
     key: shown,
+    isNamed: true,
   };
 }
 
@@ -153,7 +158,7 @@ export function keyValueBalance(
     title: "Key-value balance on and off",
     caption:
       `Open marks: without balancing keys and values before the joint PCA; filled: with. All other options are equal. ${
-        perplexityProtocol(run)
+        protocol(run, { perplexity: context })
       } ${calibrationProtocol(run)}`.trim(),
     height: Math.max(220, pairs.length * 30 + 110),
     data: [
@@ -178,7 +183,9 @@ export function keyValueBalance(
             symbol: "circle",
             line: { color: on.style.color, width: isOpen ? 2 : 1 },
           },
-          hovertemplate: `${plotText(one.label)}<br>perplexity %{x:,.4~f}<extra></extra>`,
+          hovertemplate: `${
+            plotText(one.label)
+          }<br>perplexity %{x:,.4~f}<extra></extra>`,
         }))
       ),
     ],
@@ -196,6 +203,7 @@ export function keyValueBalance(
     },
     labels: [],
     key: pairs.map(({ on }) => on),
+    isNamed: true,
   };
 }
 

@@ -18,11 +18,10 @@ import {
   commits,
   dates,
   headline,
+  headlineProtocol,
   machineName,
   modelNames,
   modelShapes,
-  perplexityProtocol,
-  throughputProtocol,
 } from "./protocol.ts";
 import { provenanceTable } from "./provenance_table.ts";
 import { collectSeries, engineName, type Series } from "./series.ts";
@@ -96,8 +95,9 @@ ${provenanceSection(run)}
 
 /** What figure_runtime.js needs of a figure. */
 export function drawable(figure: Figure): Record<string, unknown> {
-  const { id, height, data, layout, labels } = figure;
-  return { id, height, data, layout, labels };
+  const { id, height, data, layout, labels, key } = figure;
+  const isNamed = figure.isNamed === true || labels.length >= key.length;
+  return { id, height, data, layout, labels, keyNeeded: !isNamed };
 }
 
 /** JSON that cannot end its script element or open a comment in it. */
@@ -158,9 +158,8 @@ function headlineSection(
   number: Counter,
 ): string {
   const caption = [
-    "Cache, quality and speed of every variant; ± is one standard error over windows, ΔNLL the mean difference to the baseline over the same windows with its 95 % interval (paired, Student's t), × the speed relative to the baseline.",
-    perplexityProtocol(run) && `Quality: ${perplexityProtocol(run)}`,
-    throughputProtocol(run) && `Speed: ${throughputProtocol(run)}`,
+    "Cache, quality and speed of every variant; ± is one standard error over windows, ΔNLL the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t), × the speed relative to the baseline.",
+    headlineProtocol(series, run),
   ].filter((part) => part !== "").join(" ");
   return `<h2>Results</h2>
 ${tableHtml("Results.", caption, headlineTable(series), number, "stack")}`;
@@ -173,9 +172,9 @@ function figureHtml(figure: Figure, number: Counter): string {
       htmlTable(figure.table)
     }</details>`;
   return `<figure id="${figure.id}">
-<figcaption><b>Figure ${number("figure")}. ${
-    escapeHtml(figure.title)
-  }.</b> ${escapeHtml(figure.caption)}</figcaption>
+<figcaption><b>Figure ${number("figure")}. ${escapeHtml(figure.title)}.</b> ${
+    escapeHtml(figure.caption)
+  }</figcaption>
 <div class="plot" id="plot-${figure.id}" role="img" aria-label="${
     escapeHtml(figure.title)
   }"></div>
@@ -193,7 +192,11 @@ function checksSection(run: RunData, number: Counter): string {
   if (table.rows.length === 0) return "";
   const failed = run.checks.filter((check) => !check.ok).length;
   const verdict = failed === 0
-    ? `All ${formatNumber(run.checks.length)} expected numbers were reproduced within tolerance.`
+    ? run.checks.length === 1
+      ? "The expected number was reproduced within tolerance."
+      : `All ${
+        formatNumber(run.checks.length)
+      } expected numbers were reproduced within tolerance.`
     : `${formatNumber(failed)} of ${
       formatNumber(run.checks.length)
     } expected numbers were not reproduced within tolerance.`;
@@ -249,7 +252,7 @@ function provenanceSection(run: RunData): string {
       escapeHtml(run.experimentText.trimEnd())
     }</pre></details>`;
   return `<h2>Provenance</h2>
-${modelShapes(run).map((shape) => `<p>${escapeHtml(shape)}.</p>`).join("\n")}
+${modelShapes(run).map((shape) => `<p>${escapeHtml(shape)}</p>`).join("\n")}
 ${experiment}
 ${environments}`;
 }

@@ -2,7 +2,9 @@
 // theme, and again for print.
 /* global Plotly, layOut */
 
-const { figures, palettes } = JSON.parse(document.getElementById("report-data").textContent);
+const { figures, palettes } = JSON.parse(
+  document.getElementById("report-data").textContent,
+);
 const root = document.documentElement;
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const themes = ["auto", "light", "dark"];
@@ -17,12 +19,22 @@ function currentTheme() {
 
 function draw(figure, width) {
   const element = document.getElementById(`plot-${figure.id}`);
-  const { data, layout, isComplete } = layOut(figure, palettes[currentTheme()], width);
-  element.parentElement.classList.toggle("needs-key", !isComplete);
+  const { data, layout, needsKey } = layOut(
+    figure,
+    palettes[currentTheme()],
+    width,
+  );
+  element.parentElement.classList.toggle("needs-key", needsKey);
   Plotly.react(element, data, layout, {
+    displayModeBar: "hover",
     displaylogo: false,
     modeBarButtons: [["toImage"]],
-    toImageButtonOptions: { format: "svg", filename: figure.id, width: 900, height: layout.height },
+    toImageButtonOptions: {
+      format: "svg",
+      filename: figure.id,
+      width: 900,
+      height: layout.height,
+    },
     responsive: false,
   });
   widths.set(figure.id, width);
@@ -32,7 +44,9 @@ function drawAll(isForced) {
   for (const figure of figures) {
     const column = document.getElementById(`plot-${figure.id}`).parentElement;
     const width = isPrinting ? 660 : Math.floor(column.clientWidth);
-    if (width > 0 && (isForced || widths.get(figure.id) !== width)) draw(figure, width);
+    if (width > 0 && (isForced || widths.get(figure.id) !== width)) {
+      draw(figure, width);
+    }
   }
 }
 
@@ -46,7 +60,8 @@ function showTheme(theme) {
 }
 
 toggle.addEventListener("click", () => {
-  const next = themes[(themes.indexOf(root.dataset.theme ?? "auto") + 1) % themes.length];
+  const next =
+    themes[(themes.indexOf(root.dataset.theme ?? "auto") + 1) % themes.length];
   // A page opened from a file may be refused storage; the choice then lasts for the page.
   try {
     localStorage.setItem("report-theme", next);
@@ -64,7 +79,9 @@ new ResizeObserver(() => {
 const opened = [];
 addEventListener("beforeprint", () => {
   isPrinting = true;
-  for (const details of document.querySelectorAll("details.print:not([open])")) {
+  for (
+    const details of document.querySelectorAll("details.print:not([open])")
+  ) {
     details.open = true;
     opened.push(details);
   }

@@ -1,7 +1,6 @@
 // Sentences that state under which conditions numbers were measured, and the
 // report's opening sentence. Everything said here is read from the records.
 
-import type { CellRecord } from "../experiment/record.ts";
 import {
   formatNumber,
   formatPercent,
@@ -31,28 +30,84 @@ export function modelShapes(run: RunData): string[] {
   return [...new Set(shapes)];
 }
 
+/** What a caption's numbers are: perplexities of one window length or of all, speeds, or both. */
+export interface Shown {
+  readonly perplexity?: number | "all";
+  readonly speed?: true;
+}
+
+/**
+ * The conditions of measurement, for a caption.
+ *
+ * @param run The run.
+ * @param shown What the caption's figure or table shows.
+ * @returns Sentences: text and windows, batch and repetitions, engine, machine.
+ */
+export function protocol(run: RunData, shown: Shown): string {
+  const quality = shown.perplexity === undefined
+    ? ""
+    : perplexityProtocol(run, shown.perplexity);
+  const speed = shown.speed === true ? throughputProtocol(run) : "";
+  if (quality === "" && speed === "") return "";
+  const engines = [
+    ...new Set(
+      run.cells.filter((cell) => cell.measure !== "conversion").map(engineName),
+    ),
+  ];
+  const machine = speed === "" ? "" : machineName(run);
+  return [
+    quality,
+    speed,
+    `Engine: ${joinWords(engines)}${machine === "" ? "" : `, on ${machine}`}.`,
+  ].filter((part) => part !== "").join(" ");
+}
+
+/** The conditions of the headline table. */
+export function headlineProtocol(
+  series: readonly Series[],
+  run: RunData,
+): string {
+  const context = mainContext(series);
+  return protocol(run, {
+    ...(context === undefined ? {} : { perplexity: context }),
+    speed: true,
+  });
+}
+
 /** How the perplexities were measured. */
-export function perplexityProtocol(run: RunData): string {
-  const cells = run.cells.filter((cell) => cell.measure === "perplexity");
+function perplexityProtocol(
+  run: RunData,
+  contextTokens: number | "all",
+): string {
+  const cells = run.cells.filter((cell) =>
+    cell.measure === "perplexity" &&
+    (contextTokens === "all" || cell.contextTokens === contextTokens)
+  );
   const texts = new Set<string>();
-  const counts = new Set<string>();
+  const counts = new Map<number, number>();
   for (const cell of cells) {
     if (cell.measure !== "perplexity" || cell.metrics === undefined) continue;
     texts.add(cell.metrics.text);
-    counts.add(
-      `${formatNumber(cell.metrics.windows)} of ${
-        formatNumber(cell.metrics.windowTokens)
-      }`,
-    );
+    counts.set(cell.metrics.windowTokens, cell.metrics.windows);
   }
   if (texts.size === 0) return "";
-  return `Text ${joinWords([...texts])}, non-overlapping windows (${
-    joinWords([...counts])
-  } tokens), ${setting(cells)}.`;
+  const sorted = [...counts].sort((a, b) => a[0] - b[0]);
+  const windows = sorted.length <= 2
+    ? joinWords(
+      sorted.map(([tokens, count]) =>
+        `${formatNumber(count)} non-overlapping window${
+          count === 1 ? "" : "s"
+        } of ${formatNumber(tokens)} tokens`
+      ),
+    )
+    : `non-overlapping windows of ${formatNumber(sorted[0]![0])} to ${
+      formatNumber(sorted.at(-1)![0])
+    } tokens (${range(sorted.map(([, count]) => count))} of each length)`;
+  return `Text: ${joinWords([...texts])}, ${windows}.`;
 }
 
 /** How the speeds were measured. */
-export function throughputProtocol(run: RunData): string {
+function throughputProtocol(run: RunData): string {
   const cells = run.cells.filter((cell) => cell.measure === "throughput");
   const batches = new Set<number>();
   const repetitions = new Set<number>();
@@ -62,13 +117,10 @@ export function throughputProtocol(run: RunData): string {
     repetitions.add(cell.metrics.repetitions);
   }
   if (batches.size === 0) return "";
-  const sizes = [...batches].sort((a, b) => a - b);
-  const batch = sizes.length <= 3
-    ? joinWords(sizes.map((size) => formatNumber(size)))
-    : `${formatNumber(sizes[0])} to ${formatNumber(sizes.at(-1))}`;
-  return `Batch ${batch}, median of the decode steps of ${
-    joinWords([...repetitions].sort((a, b) => a - b).map(String))
-  } repetitions, ${setting(cells)}${onMachine(run)}.`;
+  const times = range([...repetitions]);
+  return `Batch ${
+    range([...batches])
+  }, median decode step of ${times} repetition${times === "1" ? "" : "s"}.`;
 }
 
 /** How the conversions were calibrated. */
@@ -147,7 +199,9 @@ export function headline(series: readonly Series[], run: RunData): string {
   ).sort((a, b) => a - b);
   const noun = others.length === 1
     ? `The conversion of ${model}`
-    : `${formatNumber(others.length)} variants of ${model}`;
+    : `${
+      COUNT_WORDS[others.length] ?? formatNumber(others.length)
+    } variants of ${model}`;
   if (reductions.length > 0) {
     const [low, high] = [reductions[0]!, reductions.at(-1)!];
     const least = formatPercent(low);
@@ -162,18 +216,21 @@ export function headline(series: readonly Series[], run: RunData): string {
   }
 
   const context = mainContext(series);
-  const measured = context === undefined ? [] : others.filter((one) =>
-    one.perplexity.has(context) && (one.cache?.reduction ?? 1) > 0
-  );
+  const measured = context === undefined
+    ? []
+    : others.filter((one) =>
+      one.perplexity.has(context) && (one.cache?.reduction ?? 1) > 0
+    );
   if (context !== undefined && measured.length > 0) {
     const value = (one: Series) => one.perplexity.get(context)!.value;
     const withError = (one: Series) => {
       const metrics = one.perplexity.get(context)!;
-      return formatPerplexity(metrics.value) + (metrics.windows > 1
-        ? ` ± ${
-          formatPerplexityError(metrics.value, metrics.value * metrics.stderr)
-        }`
-        : "");
+      return formatPerplexity(metrics.value) +
+        (metrics.windows > 1
+          ? ` ± ${
+            formatPerplexityError(metrics.value, metrics.value * metrics.stderr)
+          }`
+          : "");
     };
     const best = measured.reduce((a, b) => value(b) < value(a) ? b : a);
     const against = base?.perplexity.has(context)
@@ -181,9 +238,7 @@ export function headline(series: readonly Series[], run: RunData): string {
       : "";
     const kept = best.cache === undefined
       ? ""
-      : `, with ${
-        formatPercent(1 - best.cache.reduction)
-      } of the cache left,`;
+      : `, with ${formatPercent(1 - best.cache.reduction)} of the cache left,`;
     sentences.push(
       `${
         others.length === 1 ? "It" : `The most accurate, ${best.label}`
@@ -207,17 +262,30 @@ export function headline(series: readonly Series[], run: RunData): string {
         others.length === 1 ? "it" : `${fastest.label}, the fastest,`
       } decodes at ${
         formatRatio(speedup(fastest, series, longest))
-      } the baseline's speed.`,
+      } the baseline’s speed.`,
     );
   }
   return sentences.join(" ");
 }
 
-function setting(cells: readonly CellRecord[]): string {
-  return `engine ${joinWords([...new Set(cells.map(engineName))])}`;
-}
+const COUNT_WORDS: Readonly<Record<number, string>> = {
+  2: "Two",
+  3: "Three",
+  4: "Four",
+  5: "Five",
+  6: "Six",
+  7: "Seven",
+  8: "Eight",
+  9: "Nine",
+  10: "Ten",
+  11: "Eleven",
+  12: "Twelve",
+};
 
-function onMachine(run: RunData): string {
-  const name = machineName(run);
-  return name === "" ? "" : `, on ${name}`;
+/** "5", or "1 to 64". */
+function range(values: readonly number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low === high
+    ? formatNumber(low)
+    : `${formatNumber(low)} to ${formatNumber(high)}`;
 }

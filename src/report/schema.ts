@@ -4,25 +4,8 @@
 
 import { z } from "zod";
 import { InputError } from "../base/errors.ts";
+import type { Check } from "../experiment/assemble.ts";
 import { type CellRecord, SCHEMA_VERSION } from "../experiment/record.ts";
-
-/** One line of checks.json: a number that was expected beside the one measured. */
-export interface Check {
-  readonly variantLabel: string;
-  readonly metric: string;
-  readonly contextTokens?: number;
-  readonly expected: number;
-  readonly measured: number;
-  /** measured - expected */
-  readonly difference: number;
-  /** difference / expected */
-  readonly relative: number;
-  /** Largest |difference| that passes, or largest |relative| where the writer says so. */
-  readonly tolerance: number;
-  readonly ok: boolean;
-  /** Where the expected number comes from. */
-  readonly source: string;
-}
 
 /** A cell that the plan names, measured or not. */
 export interface PlannedCell {

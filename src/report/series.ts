@@ -156,8 +156,12 @@ export function deltaNll(
   };
 }
 
+/** The window of the paper's perplexities. */
+const USUAL_WINDOW = 2048;
+
 /**
- * The context at which most series have a perplexity; the longest of equals.
+ * The context at which most series have a perplexity; of equals the usual
+ * window of 2,048 tokens, else the longest.
  *
  * @returns undefined where no perplexity was measured.
  */
@@ -168,7 +172,11 @@ export function mainContext(all: readonly Series[]): number | undefined {
       counts.set(context, (counts.get(context) ?? 0) + 1);
     }
   }
-  return [...counts].sort((a, b) => b[1] - a[1] || b[0] - a[0])[0]?.[0];
+  const weight = (context: number) =>
+    context === USUAL_WINDOW ? Infinity : context;
+  return [...counts].sort((a, b) =>
+    b[1] - a[1] || weight(b[0]) - weight(a[0])
+  )[0]?.[0];
 }
 
 /** Contexts of a measure over all series, ascending. */
@@ -183,10 +191,11 @@ export function contextsOf(
   return [...contexts].sort((a, b) => a - b);
 }
 
-/** An engine as a reader names it: "onnx cpu f32". */
+/** An engine as a reader names it: "onnx (cpu, f32)". */
 export function engineName(of: Pick<CellRecord, "engine">): string {
   const { name, provider, dtype } = of.engine;
-  return [name, provider, dtype].filter((part) => part !== undefined).join(" ");
+  const how = [provider, dtype].filter((part) => part !== undefined);
+  return `${name} (${how.join(", ")})`;
 }
 
 function baselineName(run: RunData): string {
@@ -247,9 +256,21 @@ function measurements(cells: readonly CellRecord[]) {
 }
 
 /**
+ * Options that may tell members of one color apart, the first choice first:
+ * what has the others in common then shares its color.
+ */
+const MARK_OPTIONS: readonly (readonly string[])[] = [
+  ["kvLoraRank"],
+  ["balanceKv"],
+  ["kvLoraRank", "balanceKv"],
+  ["kvLoraRank", "qkRopeHeadDim"],
+  ["kvLoraRank", "qkRopeHeadDim", "balanceKv"],
+];
+
+/**
  * Gives every series its look. Few variants have a color each. Many variants
- * share a color by what they have in common besides the rank, and differ by
- * symbol and dash, where the palette suffices for that.
+ * share a color by what they have in common and differ by symbol and dash,
+ * where the palette suffices for that.
  */
 function assignStyles(
   series: readonly {
@@ -257,34 +278,56 @@ function assignStyles(
     readonly variant: VariantRecord;
   }[],
 ): SeriesStyle[] {
-  const others = series.filter((one) => !one.isBaseline);
-  const families = new Map<string, number>();
-  const sizes: number[] = [];
-  const places = others.map((one, index) => {
-    if (others.length <= COLOR_COUNT) return { color: index, mark: index };
-    const { kvLoraRank: _, ...rest } = one.variant;
-    const key = JSON.stringify(rest);
-    const color = families.get(key) ?? families.size;
-    families.set(key, color);
-    const mark = sizes[color] ?? 0;
-    sizes[color] = mark + 1;
-    return { color, mark };
-  });
-  const isByFamily = families.size <= COLOR_COUNT &&
-    sizes.every((size) => size <= SYMBOLS.length);
+  const others = series.filter((one) => !one.isBaseline).map((one) =>
+    one.variant
+  );
+  const isFew = others.length <= COLOR_COUNT;
+  const places = isFew
+    ? others.map((_, index) => ({ color: index, mark: index }))
+    : MARK_OPTIONS.map((options) => placesBy(others, options)).find((found) =>
+      found !== undefined
+    ) ?? others.map((_, index) => ({
+      color: index % COLOR_COUNT,
+      mark: Math.floor(index / COLOR_COUNT),
+    }));
   let next = 0;
   return series.map((one) => {
     if (one.isBaseline) return { color: "ink", symbol: "star", dash: "solid" };
-    const index = next++;
-    const { color, mark } = isByFamily
-      ? places[index]!
-      : { color: index % COLOR_COUNT, mark: Math.floor(index / COLOR_COUNT) };
+    const { color, mark } = places[next++]!;
     return {
-      color: `c${color % COLOR_COUNT}`,
+      color: `c${color}`,
       symbol: SYMBOLS[mark % SYMBOLS.length]!,
-      dash: others.length <= COLOR_COUNT
-        ? "solid"
-        : DASHES[mark % DASHES.length]!,
+      dash: isFew ? "solid" : DASHES[mark % DASHES.length]!,
     };
   });
+}
+
+/** Colors by all but `options`, marks by `options`; undefined where that gives too many of either or the same look twice. */
+function placesBy(
+  variants: readonly VariantRecord[],
+  options: readonly string[],
+): { color: number; mark: number }[] | undefined {
+  const families = new Map<string, number>();
+  const marks = new Map<string, number>();
+  const numberOf = (known: Map<string, number>, key: string) => {
+    const number = known.get(key) ?? known.size;
+    known.set(key, number);
+    return number;
+  };
+  const places = variants.map((variant) => {
+    const entries = Object.entries(variant);
+    const rest = entries.filter(([key]) => !options.includes(key));
+    return {
+      color: numberOf(families, JSON.stringify(rest)),
+      mark: numberOf(
+        marks,
+        JSON.stringify(options.map((option) => variant[option])),
+      ),
+    };
+  });
+  const looks = new Set(places.map(({ color, mark }) => `${color} ${mark}`));
+  return families.size > 1 && families.size <= COLOR_COUNT &&
+      marks.size <= SYMBOLS.length && looks.size === variants.length
+    ? places
+    : undefined;
 }

@@ -99,7 +99,9 @@ export function headlineTable(series: readonly Series[]): Table {
       return {
         text: formatDelta(delta?.value),
         ...(delta?.ci95 === undefined ? {} : {
-          note: `[${formatDelta(delta.ci95[0])}, ${formatDelta(delta.ci95[1])}]`,
+          note: `[${formatDelta(delta.ci95[0])}, ${
+            formatDelta(delta.ci95[1])
+          }]`,
         }),
       };
     });
@@ -141,8 +143,10 @@ export function checksTable(run: RunData): Table {
         cells: [
           check.variantLabel,
           check.contextTokens === undefined
-            ? check.metric
-            : `${check.metric} at ${formatNumber(check.contextTokens)} tokens`,
+            ? metricName(check.metric)
+            : `${metricName(check.metric)} at ${
+              formatNumber(check.contextTokens)
+            } tokens`,
           formatNumber(check.expected, decimals),
           formatNumber(check.measured, decimals),
           formatDelta(
@@ -349,7 +353,7 @@ function decodeCell(
   const metrics = one.throughput.get(context);
   if (metrics === undefined) {
     return {
-      text: one.outOfMemory.includes(context) ? "out of memory" : "–",
+      text: one.outOfMemory.includes(context) ? "no memory" : "–",
     };
   }
   const ratio = speedup(one, all, context);
@@ -377,6 +381,11 @@ function formatElements(value: number | undefined): string {
     value,
     value === undefined || Number.isInteger(value) ? 0 : 1,
   );
+}
+
+/** "perplexity.value" is the perplexity; other fields keep their names. */
+function metricName(metric: string): string {
+  return metric.replace(/\.value$/, "").replace(".", " ");
 }
 
 function decimalsFor(expected: number): number {

@@ -182,8 +182,11 @@ async function ask(
       signal: AbortSignal.timeout(ANSWER_MS),
     });
   } catch (error) {
+    // fetch() hides the reason in the cause.
+    const { message, cause } = error as Error;
+    const reason = cause instanceof Error ? cause.message : message;
     throw new UnavailableError(
-      `Cannot reach ${new URL(url).origin}: ${(error as Error).message}`,
+      `Cannot reach ${new URL(url).origin}: ${reason}`,
     );
   }
 }

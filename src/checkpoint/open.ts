@@ -158,7 +158,6 @@ async function ensureAlias(
   if (!await missing()) return;
   await withLock(`${folder}.lock`, async () => {
     if (!await missing()) return;
-    await Deno.mkdir(folder, { recursive: true });
     const failures: string[] = [];
     const attempt = async (work: () => Promise<unknown>) => {
       try {

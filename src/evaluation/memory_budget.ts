@@ -25,6 +25,9 @@ export interface BatchRequest {
   readonly device: "cpu" | "gpu";
 }
 
+/** How the reason of a foreseen shortage starts: such a cell is a result, not a failure. */
+export const FORESEEN = "memoryBudget foresees out of memory";
+
 const MAX_AUTO_BATCH = 1024;
 
 /**
@@ -50,8 +53,7 @@ export function planBatch(request: BatchRequest): BatchPlan {
     return {
       batchSize,
       memoryBytes,
-      exceeded:
-        `memoryBudget foresees out of memory: weights ${weightBytes} + ` +
+      exceeded: `${FORESEEN}: weights ${weightBytes} + ` +
         `batch ${batchSize} x ${tokens} tokens x ${cacheBytesPerToken} bytes of cache ` +
         `= ${memoryBytes} bytes > ${memoryBudgetBytes}`,
     };

@@ -3,6 +3,7 @@
 // the mean NLL of each window's T-1 predictions, the mean over windows, exp.
 
 import type { Session } from "../engine/engine.ts";
+import { windows as cutWindows } from "../text/windows.ts";
 import { studentT } from "./student_t.ts";
 
 /** What scoring windows gives, before it is tied to a text. */
@@ -30,54 +31,25 @@ export interface PerplexityOptions {
 }
 
 /**
- * Cuts token ids in whole, non-overlapping windows within a token budget.
- *
- * @param ids The text, tokenized once.
- * @param windowTokens T
- * @param tokens The budget, or "all".
- * @returns Views of `ids`, T each.
- * @throws {RangeError} If not one window fits.
- */
-export function cutWindows(
-  ids: Int32Array,
-  windowTokens: number,
-  tokens: number | "all",
-): Int32Array[] {
-  if (!(windowTokens >= 2)) {
-    throw new RangeError(
-      `Cannot cut windows as windowTokens must be >= 2: current value is ${windowTokens}`,
-    );
-  }
-  const available = tokens === "all"
-    ? ids.length
-    : Math.min(tokens, ids.length);
-  const count = Math.floor(available / windowTokens);
-  if (count === 0) {
-    throw new RangeError(
-      `Cannot cut windows of ${windowTokens} tokens as the text and its budget must hold one: current value is ${available}`,
-    );
-  }
-  return Array.from(
-    { length: count },
-    (_, i) => ids.subarray(i * windowTokens, (i + 1) * windowTokens),
-  );
-}
-
-/**
  * Scores a text.
  *
  * @param session A model loaded in an engine.
  * @param ids The text, tokenized once.
  * @param options How to cut and batch.
  * @returns Perplexity with its standard error and the NLL of each window.
- * @throws {RangeError} If no window fits or the engine returns a number that is not finite.
+ * @throws {InputError} If not one window fits.
+ * @throws {RangeError} If the engine returns a number that is not finite.
  */
 export async function perplexity(
   session: Session,
   ids: Int32Array,
   options: PerplexityOptions,
 ): Promise<WindowScores> {
-  const windows = cutWindows(ids, options.windowTokens, options.tokens);
+  const windows = cutWindows(
+    ids,
+    options.windowTokens,
+    options.tokens === "all" ? ids.length : options.tokens,
+  );
   const batch = options.batch ??
     Math.max(1, Math.floor(2048 / options.windowTokens));
   const windowNll: number[] = [];

@@ -1,12 +1,52 @@
-import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { cutWindows, meanAndStderr, pairedDelta } from "./perplexity.ts";
+import {
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import type { Session } from "../engine/engine.ts";
+import { meanAndStderr, pairedDelta, perplexity } from "./perplexity.ts";
 
-Deno.test("cutWindows() cuts whole windows within the budget", () => {
-  const ids = Int32Array.from({ length: 23 }, (_, i) => i);
-  assertEquals(cutWindows(ids, 5, "all").length, 4);
-  assertEquals(cutWindows(ids, 5, 14).map((w) => w[0]), [0, 5]);
-  assertThrows(() => cutWindows(ids, 24, "all"), RangeError, "24 tokens");
-  assertThrows(() => cutWindows(ids, 5, 4), RangeError, "current value is 4");
+/** Scores window w as w + its first token, at every position. */
+function fakeSession(batches: number[]): Session {
+  return {
+    score(tokens: readonly Int32Array[]) {
+      batches.push(tokens.length);
+      return Promise.resolve(
+        tokens.map((ids) => new Float32Array(ids.length - 1).fill(ids[0]!)),
+      );
+    },
+  } as unknown as Session;
+}
+
+Deno.test("perplexity() averages whole windows within the budget, whatever the batch", async () => {
+  const ids = Int32Array.from({ length: 23 }, (_, i) => i / 5);
+  for (const [batch, calls] of [[1, [1, 1, 1]], [2, [2, 1]]] as const) {
+    const batches: number[] = [];
+    const scores = await perplexity(fakeSession(batches), ids, {
+      windowTokens: 5,
+      tokens: 19,
+      batch,
+    });
+    assertEquals(batches, [...calls]);
+    assertEquals(scores.windowNll, [0, 1, 2]);
+    assertAlmostEquals(scores.value, Math.E);
+  }
+});
+
+Deno.test("perplexity() refuses a NaN", async () => {
+  const session = {
+    score: () => Promise.resolve([new Float32Array([1, NaN])]),
+  } as unknown as Session;
+  await assertRejects(
+    () =>
+      perplexity(session, new Int32Array(3), {
+        windowTokens: 3,
+        tokens: "all",
+      }),
+    RangeError,
+    "must be finite",
+  );
 });
 
 Deno.test("meanAndStderr() divides by n - 1", () => {

@@ -19,6 +19,30 @@ export const FIGURES = [
   "pareto",
 ] as const;
 
+/** The metrics that `expect` can name: measure and field. */
+export const CHECKABLE_METRICS = [
+  "perplexity.value",
+  "perplexity.meanNll",
+  "perplexity.stderr",
+  "perplexity.windows",
+  "perplexity.tokens",
+  "perplexity.deltaNll",
+  "cache.elementsPerTokenPerLayer",
+  "cache.bytesPerToken",
+  "cache.measuredBytes",
+  "cache.measuredTokens",
+  "cache.reduction",
+  "throughput.batchSize",
+  "throughput.prefillTokensPerSecond",
+  "throughput.decodeTokensPerSecond",
+  "throughput.p50Ms",
+  "throughput.p95Ms",
+  "throughput.memoryBytes",
+  "conversion.wallSeconds",
+  "conversion.calibrationWallSeconds",
+  "conversion.calibrationTokens",
+] as const;
+
 /** How to run: an engine, its number type and device. */
 export interface EngineChoice {
   readonly name: EngineName;
@@ -178,9 +202,7 @@ export function experimentSchema(methods: readonly Method[]) {
     }).prefault({}),
     expect: z.array(z.strictObject({
       variant: z.string().min(1).describe("A glob over variant labels"),
-      metric: z.string().regex(
-        /^(perplexity|cache|throughput|conversion)\.[A-Za-z0-9]+$/,
-      ).describe("Measure and field, for instance perplexity.value"),
+      metric: z.enum(CHECKABLE_METRICS).describe("Measure and field"),
       contextTokens: z.int().min(2).optional(),
       value: z.number(),
       relative: z.number().min(0).optional(),

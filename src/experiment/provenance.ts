@@ -1,0 +1,120 @@
+// Where a run's figures come from: code, machine, versions, seeds, hashes.
+
+import type { EngineDescription } from "../engine/engine.ts";
+import { describeMachine } from "./machine.ts";
+import { NUMERICS_VERSION } from "./numerics.ts";
+import type { Plan } from "./plan.ts";
+
+/** State of the working tree; absent without git. */
+export interface GitState {
+  readonly commit: string;
+  /** Whether tracked files outside results/ differ from the commit, or untracked ones are there. */
+  readonly dirty: boolean;
+}
+
+/** What is known only once a run has started. */
+export interface RunFacts {
+  readonly argv: readonly string[];
+  readonly git?: GitState;
+  readonly engine: EngineDescription;
+  /** Measured f32 GEMM rate. */
+  readonly gemmGflops?: number;
+}
+
+/** Reads the commit of the suite's repository; undefined where there is none or git may not run. */
+export async function gitState(): Promise<GitState | undefined> {
+  try {
+    const commit = await git("rev-parse", "HEAD");
+    const status = await git(
+      "status",
+      "--porcelain",
+      "--",
+      ".",
+      ":(exclude)results",
+    );
+    return { commit, dirty: status !== "" };
+  } catch {
+    return undefined;
+  }
+}
+
+async function git(...args: string[]): Promise<string> {
+  const { success, stdout } = await new Deno.Command("git", {
+    args,
+    cwd: decodeURIComponent(new URL("../../", import.meta.url).pathname),
+    stdout: "piped",
+    stderr: "null",
+  }).output();
+  if (!success) throw new Error(`git ${args[0]} failed`);
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/**
+ * The content of environment.json.
+ *
+ * @param plan What is run.
+ * @param facts What is known only now.
+ */
+export async function environmentOf(
+  plan: Plan,
+  facts: RunFacts,
+): Promise<Record<string, unknown>> {
+  const { experiment, inputs } = plan;
+  const machine = describeMachine();
+  return {
+    schemaVersion: 1,
+    experiment: experiment.name,
+    runId: plan.runId,
+    recordedAt: new Date().toISOString(),
+    argv: facts.argv,
+    git: facts.git ?? null,
+    numericsVersion: NUMERICS_VERSION,
+    runtime: { ...Deno.version },
+    dependencies: await dependencyVersions(),
+    cpu: {
+      model: machine.cpu,
+      cores: machine.cores,
+      gemmGflopsF32: facts.gemmGflops ?? null,
+    },
+    memoryBytes: machine.memoryBytes,
+    os: {
+      name: machine.os,
+      release: machine.osRelease,
+      architecture: machine.architecture,
+    },
+    engine: { ...facts.engine, threads: experiment.engine.threads ?? null },
+    seeds: {
+      calibration: experiment.calibration?.seed ?? null,
+    },
+    model: {
+      name: inputs.modelName,
+      sha256: inputs.modelSha256,
+      files: inputs.files,
+      tokenizerSha256: inputs.tokenizerSha256 ?? null,
+      config: inputs.config,
+    },
+    texts: Object.entries(inputs.textSha256).map(([name, sha256]) => ({
+      name,
+      sha256,
+      characters: inputs.textCharacters[name],
+    })),
+  };
+}
+
+/** Exact versions of the npm packages that deno.json names. */
+async function dependencyVersions(): Promise<Record<string, string>> {
+  try {
+    const url = new URL("../../deno.json", import.meta.url);
+    const { imports } = JSON.parse(await Deno.readTextFile(url)) as {
+      imports: Record<string, string>;
+    };
+    const versions: Record<string, string> = {};
+    for (const specifier of Object.values(imports)) {
+      const match = /^npm:(.+)@([^@]+)$/.exec(specifier);
+      if (match !== null) versions[match[1]!] = match[2]!;
+    }
+    return versions;
+  } catch {
+    return {};
+  }
+}

@@ -8,20 +8,23 @@
  *
  * const checkpoint = await bench.openCheckpoint("smollm2-135m-q4_1");
  * const tokenizer = bench.openTokenizer(checkpoint.tokenizerJson!);
- * const [text, testText] = [await bench.openText("brown/calibration"), await bench.openText("brown/test")];
  * const engine = await bench.openEngine("onnx");
+ * const inputs = {
+ *   engine,
+ *   tokenizer,
+ *   text: await bench.openText("brown/calibration"),
+ * };
+ * const options = { method: "transmla", freqFold: 2, kvLoraRank: 128 };
  * const original = bench.loadModel(checkpoint);
- * const converted = await bench.convertModel(
- *   original,
- *   { method: "transmla", freqFold: 4, qkRopeHeadDim: 32, kvLoraRank: 88 },
- *   { engine, tokenizer, text },
- * );
- * const ids = tokenizer.encode(testText.text.slice(0, 100_000));
+ * const converted = await bench.convertModel(original, options, inputs);
+ *
+ * const ids = tokenizer.encode((await bench.openText("brown/test")).text);
+ * const windows = { windowTokens: 512, tokens: 8192 };
  * for (const model of [original, converted.model]) {
  *   const session = await engine.open(model);
- *   const { value } = await bench.perplexity(session, ids, { windowTokens: 512, tokens: 8192 });
+ *   const { value } = await bench.perplexity(session, ids, windows);
  *   const { first, second } = bench.cacheWidths((await model.layer(0)).attention);
- *   console.log(`${model.id}: ${first + second} numbers a token and layer, perplexity ${value}`);
+ *   console.log(first + second, "numbers a token and layer, perplexity", value);
  *   await session.close();
  * }
  * await engine.close();
@@ -118,3 +121,4 @@ export {
 } from "./src/cli/convert_model.ts";
 
 export type { CellRecord } from "./src/experiment/record.ts";
+export { loadRuns, writeReport } from "./src/report/mod.ts";

@@ -1,0 +1,98 @@
+// The examples of README.md and mod.ts, run as they stand but for the model: a
+// tiny one, with a tokenizer of bytes and options that fit its heads.
+
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { assert, assertEquals } from "@std/assert";
+import * as bench from "../mod.ts";
+import { byteTokenizerJson } from "./fixtures/byte_tokenizer.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+Deno.test("the example of README.md runs and prints a perplexity", async () => {
+  const [example] = examplesOf(
+    await Deno.readTextFile(join(ROOT, "README.md")),
+  );
+  const printed = (await run(example!)).trim();
+  assertPerplexity(Number(printed));
+});
+
+Deno.test("the example of mod.ts runs and prints cache and perplexity of both models", async () => {
+  const source = await Deno.readTextFile(join(ROOT, "mod.ts"));
+  const [example] = examplesOf(source.replace(/^ \* ?/gm, ""));
+  const lines = (await run(example!)).trim().split("\n").map((line) =>
+    line.match(/^(\d+) numbers a token and layer, perplexity ([\d.]+)$/)
+  );
+  // 2·G·d = 64; r + m = 24 + 16.
+  assertEquals(lines.map((match) => Number(match?.[1])), [64, 40]);
+  for (const match of lines) assertPerplexity(Number(match?.[2]));
+});
+
+Deno.test("mod.ts exports what its example and CONTRIBUTING.md name", () => {
+  const names = ["openCheckpoint", "loadModel", "openTokenizer", "openText"];
+  names.push("sampleCalibration", "collectMoments", "convertModel");
+  names.push("openEngine", "perplexity", "cacheWidths", "throughput");
+  const exported = bench as unknown as Record<string, unknown>;
+  const missing = names.filter((name) => typeof exported[name] !== "function");
+  assertEquals(missing, []);
+  assert(bench.METHODS.some(({ name }) => name === "transmla"));
+});
+
+/** Random weights over 256 bytes: near-uniform, so about 256. */
+function assertPerplexity(value: number): void {
+  assert(value > 100 && value < 1000, `perplexity is ${value}`);
+}
+
+function examplesOf(text: string): string[] {
+  return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]!);
+}
+
+async function run(example: string): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "transmla-example-" });
+  try {
+    const model = join(folder, "model");
+    await Deno.mkdir(model);
+    for (const name of ["config.json", "model.safetensors"]) {
+      await Deno.copyFile(
+        join(ROOT, "tests/golden/llama", name),
+        join(model, name),
+      );
+    }
+    await Deno.writeTextFile(
+      join(model, "tokenizer.json"),
+      JSON.stringify(byteTokenizerJson()),
+    );
+    const file = join(folder, "example.ts");
+    await Deno.writeTextFile(file, fit(example, model));
+    const { success, stdout, stderr } = await new Deno.Command(
+      Deno.execPath(),
+      {
+        args: ["run", "--check", `--config=${join(ROOT, "deno.json")}`]
+          .concat("--allow-read", "--allow-write", "--allow-env")
+          .concat("--allow-ffi", "--allow-sys", file),
+        cwd: ROOT,
+        env: { NO_COLOR: "1" },
+      },
+    ).output();
+    const said = new TextDecoder().decode(stderr);
+    assert(success, said);
+    return new TextDecoder().decode(stdout);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Replaces what only fits the example's model; each must be there once. */
+function fit(example: string, model: string): string {
+  const replacements = [
+    ['"./mod.ts"', JSON.stringify(pathToFileURL(join(ROOT, "mod.ts")).href)],
+    ['"smollm2-135m-q4_1"', JSON.stringify(model)],
+    ["kvLoraRank: 128", "qkRopeHeadDim: 16, kvLoraRank: 24"],
+  ] as const;
+  let text = example;
+  for (const [from, to] of replacements) {
+    assertEquals(text.split(from).length, 2, `the example says ${from} once`);
+    text = text.replace(from, () => to);
+  }
+  return text;
+}

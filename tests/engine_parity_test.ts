@@ -1,9 +1,15 @@
 // The onnx engine against the reference engine, on tiny seeded models of every
 // attention kind, alone and mixed.
 
-import { assertEquals, assertRejects } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
+import { UnavailableError } from "../src/base/errors.ts";
 import { cacheWidths, type DecoderModel } from "../src/model/decoder.ts";
-import type { Session } from "../src/engine/engine.ts";
+import type { Engine, Session } from "../src/engine/engine.ts";
 import { openEngine } from "../src/engine/open.ts";
 import { assertClose } from "./fixtures/assert_close.ts";
 import {
@@ -181,15 +187,59 @@ async function sumMoments(
   return sums;
 }
 
-Deno.test("onnx score() does not depend on the batch", async () => {
+Deno.test("onnx score() and prefill() do not depend on the batch", async () => {
   await inBoth(MODELS["mixed kinds"]!, async (onnx) => {
+    // More than one forward pass can hold.
     const batch = [41, 42, 43, 44].map((seed) => randomTokens(seed, 700, 256));
-    const together = await onnx.score(batch);
+    const scores = await onnx.score(batch);
+    await onnx.prefill(batch, 2);
+    await onnx.decode(2);
+    const logits = onnx.lastLogits();
     for (const [b, sequence] of batch.entries()) {
       const [alone] = await onnx.score([sequence]);
-      assertClose(together[b]!, alone!, { atol: 1e-5, what: `sequence ${b}` });
+      assertClose(scores[b]!, alone!, { atol: 1e-5, what: `score ${b}` });
+      await onnx.prefill([sequence], 2);
+      await onnx.decode(2);
+      assertClose(logits[b]!, onnx.lastLogits()[0]!, {
+        atol: 2e-5,
+        what: `logits ${b}`,
+      });
     }
   });
+});
+
+Deno.test("onnx on webgpu equals the reference, or says that there is no adapter", async () => {
+  let engine: Engine;
+  try {
+    engine = await openEngine("onnx", { device: "webgpu" });
+  } catch (error) {
+    assertInstanceOf(error, UnavailableError);
+    assertMatch(
+      error.message,
+      /^Cannot open the onnx engine on device "webgpu" .*adapter/,
+    );
+    return;
+  }
+  for (const [name, options] of Object.entries(MODELS)) {
+    const model = await tinyKindsModel(options);
+    const gpu = await engine.open(model);
+    const cpu = await (await openEngine("reference")).open(model);
+    const prompt = randomTokens(51, 300, 256);
+    const [actual] = await gpu.score([prompt]);
+    const [expected] = await cpu.score([prompt]);
+    assertClose(actual!, expected!, { atol: 1e-3, what: `score of ${name}` });
+    for (const session of [gpu, cpu]) {
+      await session.prefill([prompt], 3);
+      await session.decode(3);
+    }
+    assertClose(gpu.lastLogits()[0]!, cpu.lastLogits()[0]!, {
+      atol: 1e-3,
+      what: `last logits of ${name}`,
+    });
+    await gpu.close();
+    await cpu.close();
+  }
+  await engine.close();
 });
 
 Deno.test("onnx refuses what it cannot run, in one line", async () => {
@@ -212,7 +262,7 @@ Deno.test("onnx refuses what it cannot run, in one line", async () => {
     await assertRejects(
       () => onnx.score([Int32Array.of(1, 256)]),
       RangeError,
-      "ids must be < 256: current value is 256",
+      "ids must be in 0..255: current value is 256",
     );
     await assertRejects(
       () => onnx.score([Int32Array.of(1, 2), Int32Array.of(1)]),

@@ -4,9 +4,6 @@ import type { Tensor } from "../../base/tensor.ts";
 import { GraphBuilder } from "../../linalg/onnx_graph.ts";
 import { GraphScope, type Target } from "./graph_scope.ts";
 
-/** Rows of one run of the head: a chunk's logits, not all, are in memory. */
-export const HEAD_ROWS = 256;
-
 /** "finalNorm" [D] and "lmHead" [V, D]. */
 export interface HeadWeights {
   readonly weights: ReadonlyMap<string, Tensor>;

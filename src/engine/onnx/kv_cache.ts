@@ -2,8 +2,12 @@
 
 /** One part of a layer's cache. */
 export interface CachePart {
-  /** As graphs call it: "<prefix>first", "<prefix>second". */
+  readonly layer: number;
+  readonly part: "first" | "second";
+  /** Its new rows as an output of the decoding graph. */
   readonly name: string;
+  /** Its rows so far as an input of the decoding graph. */
+  readonly input: string;
   /** Numbers a token. */
   readonly width: number;
 }

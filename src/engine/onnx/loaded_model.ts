@@ -98,12 +98,17 @@ export async function loadModel(
     embedTokens: await model.embedTokens(),
     single: indices.map((i) => stage([i], false)),
     whole,
-    cacheParts: whole.layers.flatMap(({ layer, prefix }) => {
+    cacheParts: whole.layers.flatMap(({ layer, prefix }, index) => {
       const [first, second] = cachedWidths(layer.attention);
-      return [
-        { name: `${prefix}first`, width: first },
-        { name: `${prefix}second`, width: second },
-      ].filter(({ width }) => width > 0);
+      const part = (part: "first" | "second", width: number): CachePart => ({
+        layer: index,
+        part,
+        name: `${prefix}${part}`,
+        input: `${prefix}past.${part}`,
+        width,
+      });
+      const both = [part("first", first), part("second", second)];
+      return both.filter(({ width }) => width > 0);
     }),
     head: { weights, eps: rmsNormEps },
     headFeeds,

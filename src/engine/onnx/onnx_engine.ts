@@ -57,10 +57,10 @@ async function probe(device: Target["device"]): Promise<void> {
     await session.release();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
+    // onnxruntime puts the failed condition and its source line before the reason.
+    const reason = message.replace(/^.* was false\. /s, "").split("\n", 1)[0];
     throw new UnavailableError(
-      `Cannot open the onnx engine on device "${device}" as onnxruntime cannot run there: ${
-        message.split("\n", 1)[0]
-      }`,
+      `Cannot open the onnx engine on device "${device}" as onnxruntime cannot run there: ${reason}`,
       { cause: error },
     );
   }

@@ -21,6 +21,9 @@ export interface StageLayer {
   readonly slot: number;
 }
 
+/** What a graph over whole sequences gives of each layer: its attention input, or its part of the cache. */
+export type LayerOutput = "h" | "first" | "second";
+
 /** x plus a branch that is still to be added; the next norm adds it on its way. */
 interface Stream {
   readonly x: string;
@@ -28,8 +31,8 @@ interface Stream {
 }
 
 /**
- * Layers over whole sequences: x `[B·T, D]` to y `[B·T, D]`, and of each layer its
- * attention input "<prefix>h" `[B·T, D]` and the cache's parts `[T, B, width]`.
+ * Layers over whole sequences: x `[B·T, D]` to y `[B·T, D]`, and of each layer what is
+ * wanted: "<prefix>h" `[B·T, D]`, "<prefix>first" and "<prefix>second" `[T, B, width]`.
  *
  * @param tokens T; B is free.
  */
@@ -37,20 +40,27 @@ export function prefillGraph(
   layers: readonly StageLayer[],
   tokens: number,
   target: Target,
+  wanted: readonly LayerOutput[],
 ): GraphBuilder {
   const graph = new GraphBuilder();
   let stream: Stream = { x: inputX(graph, layers, "rows") };
   for (const stage of layers) {
     const { sizes, scope, attend } = place(graph, stage, target);
-    const cached = (part: string, value: string | undefined, width: number) => {
-      if (value === undefined || width === 0) return;
+    const cached = (
+      part: LayerOutput,
+      value: string | undefined,
+      width: number,
+    ) => {
+      if (!wanted.includes(part) || value === undefined || width === 0) return;
       const byToken = graph.transpose(value, [1, 0, 2]);
       const shape = [tokens, "batch", width];
       graph.output(`${stage.prefix}${part}`, byToken, "float32", shape);
     };
     stream = attend(stream, (h) => {
       const rows = ["rows", hiddenSize(stage.layer)];
-      graph.output(`${stage.prefix}h`, h, "float32", rows);
+      if (wanted.includes("h")) {
+        graph.output(`${stage.prefix}h`, h, "float32", rows);
+      }
       const result = attentionPrefill(scope, sizes, h, tokens);
       const [first, second] = cachedWidths(sizes);
       cached("first", result.first, first);

@@ -47,12 +47,14 @@ function layOut(figure, palette, width) {
   const ends = labels.filter((label) => label.kind === "end");
   const categories = (figure.layout.yaxis.ticktext ?? []).map(textWidth);
   const longest = Math.max(0, ...categories);
+  // Names of rows that would take half the width are set smaller instead.
+  const isNamed = figure.layout.yaxis.title === undefined;
+  const namesWidth = Math.min(longest + 14, width * 0.48);
+  const namesSize = LABEL_SIZE * Math.min(1, (namesWidth - 14) / longest);
   const margin = {
     t: 12,
     b: 52,
-    l: figure.layout.yaxis.title === undefined
-      ? Math.min(longest + 14, width * 0.45)
-      : Math.max(isNarrow ? 58 : 68, longest + 40),
+    l: isNamed ? namesWidth : isNarrow ? 58 : 68,
     r: ends.length > 0
       ? Math.max(...ends.map((label) => textWidth(label.text))) + 24
       : 16,
@@ -96,7 +98,12 @@ function layOut(figure, palette, width) {
   const layout = {
     ...figure.layout,
     xaxis,
-    yaxis: { ...dressed(figure.layout.yaxis, 8), showline: false, ticks: "" },
+    yaxis: {
+      ...dressed(figure.layout.yaxis, 8),
+      showline: false,
+      ticks: "",
+      ...(isNamed ? { tickfont: { size: namesSize } } : {}),
+    },
     width,
     height,
     margin,

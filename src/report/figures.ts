@@ -243,9 +243,7 @@ function pareto(
       front.length === 1 ? "variant" : `${front.length} variants`
     } that no other beats in both. Speed at ${
       formatNumber(context)
-    } tokens of context, perplexity as in the other figures. ${
-      protocol(run, { perplexity: window, speed: true })
-    }`,
+    } tokens of context. ${protocol(run, { perplexity: window, speed: true })}`,
     height: 440,
     data: [
       {

@@ -73,14 +73,14 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
 }
 
 /**
- * Renders a table as GitHub Markdown; a group heads its columns by prefix.
+ * Renders a table as GitHub Markdown; it has one line of headings.
  *
  * @param table The table.
  * @returns Lines without a final newline.
  */
 export function markdownTable(table: Table): string {
-  const head = table.columns.map(({ group, head }) =>
-    escapeMarkdown(group === undefined ? head : `${group}: ${head}`)
+  const head = table.columns.map(({ group, head, short }) =>
+    escapeMarkdown(short ?? (group === undefined ? head : `${group}: ${head}`))
   );
   const rule = table.columns.map(({ align }) =>
     align === "right" ? "---:" : "---"

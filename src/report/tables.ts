@@ -32,6 +32,8 @@ export interface Table {
 export interface Column {
   readonly group?: string;
   readonly head: string;
+  /** Group and head in few words, where a table has one line of headings. */
+  readonly short?: string;
   readonly align: "left" | "right";
 }
 
@@ -67,11 +69,13 @@ export function headlineTable(series: readonly Series[]): Table {
   const add = (
     group: string | undefined,
     head: string,
+    short: string,
     reader: (one: Series) => TableCell,
   ) => {
     columns.push({
       ...(group === undefined ? {} : { group }),
       head,
+      short,
       align: "right",
     });
     readers.push(reader);
@@ -79,13 +83,18 @@ export function headlineTable(series: readonly Series[]): Table {
 
   if (series.some((one) => one.cache !== undefined)) {
     const group = "KV cache";
-    add(group, "numbers a token and layer", (one) => ({
-      text: formatElements(one.cache?.elementsPerTokenPerLayer),
-    }));
-    add(group, "bytes a token", (one) => ({
+    add(
+      group,
+      "numbers a token and layer",
+      "cached numbers/token/layer",
+      (one) => ({
+        text: formatElements(one.cache?.elementsPerTokenPerLayer),
+      }),
+    );
+    add(group, "bytes a token", "cache bytes/token", (one) => ({
       text: formatNumber(one.cache?.bytesPerToken),
     }));
-    add(group, "change", (one) => ({
+    add(group, "change", "cache change", (one) => ({
       text: one.isBaseline || one.cache === undefined
         ? "–"
         : formatPercent(-one.cache.reduction),
@@ -93,8 +102,13 @@ export function headlineTable(series: readonly Series[]): Table {
   }
   if (context !== undefined) {
     const group = `Quality, ${formatNumber(context)}-token windows`;
-    add(group, "perplexity", (one) => perplexityCell(one, context));
-    add(group, "ΔNLL [95 % CI], nats", (one) => {
+    add(
+      group,
+      "perplexity",
+      `perplexity at ${formatNumber(context)}`,
+      (one) => perplexityCell(one, context),
+    );
+    add(group, "ΔNLL [95 % CI], nats", "ΔNLL [95 % CI], nats", (one) => {
       const delta = deltaNll(one, series, context);
       return {
         text: formatDelta(delta?.value),
@@ -110,6 +124,7 @@ export function headlineTable(series: readonly Series[]): Table {
     add(
       "Decoding, tokens/s (ratio) by context",
       formatNumber(tokens),
+      `tokens/s at ${formatNumber(tokens)}`,
       (one) => decodeCell(one, series, tokens),
     );
   }

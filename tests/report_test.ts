@@ -1,0 +1,494 @@
+// The report from run folders: reading, merging, numbers, escaping, publishing.
+
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { InputError } from "../src/base/errors.ts";
+import { publish } from "../src/cli/publish.ts";
+import type { CellRecord } from "../src/experiment/record.ts";
+import { axis, logTicks } from "../src/report/figure.ts";
+import { paretoFront } from "../src/report/figures.ts";
+import {
+  escapeHtml,
+  escapeMarkdown,
+  formatBytes,
+  formatDelta,
+  formatNumber,
+  formatPerplexity,
+  formatRatio,
+  formatSeconds,
+  formatSignificant,
+} from "../src/report/format.ts";
+import {
+  collectSeries,
+  loadPublished,
+  loadRuns,
+  makeFigures,
+  publishRun,
+  renderPage,
+  renderReadmeSection,
+  renderSummary,
+  updateReadme,
+  writeReport,
+} from "../src/report/mod.ts";
+import { embedJson } from "../src/report/page.ts";
+import { PALETTES } from "../src/report/palette.ts";
+import { scrub, scrubText } from "../src/report/scrub.ts";
+import { deltaNll } from "../src/report/series.ts";
+import { checksTable, headlineTable } from "../src/report/tables.ts";
+import {
+  LARGE,
+  type SampleOptions,
+  SMALL,
+  writeSampleRun,
+} from "./fixtures/sample_run.ts";
+
+async function withRun(
+  options: SampleOptions,
+  use: (directory: string, records: CellRecord[]) => Promise<void>,
+): Promise<void> {
+  const directory = await Deno.makeTempDir({ prefix: "transmla-report-" });
+  try {
+    await use(directory, await writeSampleRun(directory, options));
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+async function edit(
+  path: string,
+  change: (record: Record<string, unknown>) => void,
+): Promise<void> {
+  const record = JSON.parse(await Deno.readTextFile(path));
+  change(record);
+  await Deno.writeTextFile(path, JSON.stringify(record));
+}
+
+Deno.test("formatNumber() groups thousands, signs with a minus and never prints −0", () => {
+  assertEquals(formatNumber(1234567.891, 2), "1,234,567.89");
+  assertEquals(formatNumber(-1234.5, 1), "−1,234.5");
+  assertEquals(formatNumber(-0.0004, 3), "0.000");
+  assertEquals(formatNumber(undefined), "–");
+  assertEquals(formatNumber(Infinity), "∞");
+});
+
+Deno.test("formatters give the digits that a measurement supports", () => {
+  assertEquals(formatPerplexity(18.0249), "18.02");
+  assertEquals(formatPerplexity(182.449), "182.4");
+  assertEquals(formatPerplexity(81234.4), "81,234");
+  assertEquals(formatDelta(0.3381), "+0.338");
+  assertEquals(formatDelta(-0.0021), "−0.002");
+  assertEquals(formatRatio(1.838), "1.84×");
+  assertEquals(formatRatio(10.64), "10.6×");
+  assertEquals(formatBytes(1536), "1.50\u00a0KiB");
+  assertEquals(formatBytes(94 * 2 ** 20), "94.0\u00a0MiB");
+  assertEquals(formatSeconds(3.21), "3.2\u00a0s");
+  assertEquals(formatSeconds(59.99 + 65), "2\u00a0min 05\u00a0s");
+  assertEquals(formatSeconds(7325), "2\u00a0h 02\u00a0min");
+  assertEquals(formatSignificant(0.012345), "0.0123");
+  assertEquals(formatSignificant(2.5e-7), "2.50e−7");
+});
+
+Deno.test("escapeHtml() and escapeMarkdown() leave nothing that opens markup", () => {
+  assertEquals(
+    escapeHtml(`<a b="c">&'`),
+    "&#60;a b=&#34;c&#34;&#62;&#38;&#39;",
+  );
+  assertEquals(escapeMarkdown("a|b\n<c>"), "a\\|b \\<c\\>");
+});
+
+Deno.test("embedJson() cannot end its script element", () => {
+  const text = embedJson({ a: "</script><!--", b: "\u2028" });
+  assertEquals(/[<>\u2028]/.test(text), false);
+  assertEquals(JSON.parse(text), { a: "</script><!--", b: "\u2028" });
+});
+
+Deno.test("logTicks() gives 2 to 21 round ticks inside the range", () => {
+  for (const [low, high] of [[10, 12], [15, 31], [5, 90], [3, 8e4], [1, 1e9]]) {
+    const ticks = logTicks(low!, high!);
+    assert(ticks.length >= 2 && ticks.length <= 21, `${low}-${high}: ${ticks}`);
+    assert(ticks.every((tick) => tick >= low! && tick <= high!));
+  }
+});
+
+Deno.test("axis() has a finite range for a single value", () => {
+  for (const isLog of [false, true]) {
+    const range = axis({ title: "", values: [7], isLog })["range"] as number[];
+    assert(range[0]! < range[1]! && range.every(Number.isFinite));
+  }
+});
+
+Deno.test("paretoFront() keeps what no other point beats in both", () => {
+  const points = [[1, 5], [2, 6], [2, 4], [3, 7], [0.5, 5]].map(([x, y]) => ({
+    x: x!,
+    y: y!,
+  }));
+  assertEquals(paretoFront(points), [{ x: 2, y: 4 }, { x: 3, y: 7 }]);
+});
+
+Deno.test("palettes keep a contrast of 3 : 1 between series and page", () => {
+  for (const palette of Object.values(PALETTES)) {
+    for (const [role, color] of Object.entries(palette)) {
+      if (!/^(c\d|ink|muted|bad)$/.test(role)) continue;
+      const ratio = contrast(color, palette["page"]!);
+      assert(ratio >= 3, `${role} ${color}: ${ratio.toFixed(2)}`);
+    }
+  }
+});
+
+Deno.test("headlineTable() shows the records' numbers beside the baseline's", async () => {
+  await withRun(SMALL, async (directory, records) => {
+    const series = collectSeries(await loadRuns([directory]));
+    const table = headlineTable(series);
+    assertEquals(table.columns.map((column) => column.head), [
+      "Variant",
+      "numbers a token and layer",
+      "bytes a token",
+      "change",
+      "perplexity",
+      "ΔNLL [95 % CI], nats",
+      "512",
+      "2,048",
+    ]);
+    const row = table.rows.find(({ cells }) =>
+      cells[0]!.text === "transmla F4 m32 r88 bkv"
+    )!;
+    assertEquals(row.cells.slice(1, 4).map(({ text }) => text), [
+      "120",
+      "14,400",
+      "−68.8\u00a0%",
+    ]);
+    const own = find(records, "transmla F4 m32 r88 bkv", "perplexity", 2048);
+    assert(own.measure === "perplexity" && own.metrics !== undefined);
+    assertEquals(row.cells[4]!.text, own.metrics.value.toFixed(2));
+    assertEquals(
+      row.cells[4]!.note,
+      `± ${(own.metrics.value * own.metrics.stderr).toFixed(2)}`,
+    );
+    assertEquals(row.cells[5]!.text, `+${own.metrics.deltaNll!.toFixed(3)}`);
+    const [fast, base] = ["transmla F4 m32 r88 bkv", "original"].map(
+      (label) => {
+        const cell = find(records, label, "throughput", 2048);
+        assert(cell.measure === "throughput" && cell.metrics !== undefined);
+        return cell.metrics.decodeTokensPerSecond;
+      },
+    );
+    assertEquals(row.cells[7]!.note, `${(fast! / base!).toFixed(2)}×`);
+    const original = table.rows[0]!;
+    assertEquals(original.tone, "baseline");
+    assertEquals(original.cells[5]!.text, "–");
+  });
+});
+
+Deno.test("deltaNll() pairs the windows where the record has no difference", async () => {
+  await withRun(SMALL, async (directory, records) => {
+    const own = find(records, "transmla F4 m32 r88 bkv", "perplexity", 2048);
+    assert(own.measure === "perplexity" && own.metrics !== undefined);
+    await edit(`${directory}/cells/${own.cell}.json`, ({ metrics }) => {
+      delete (metrics as Record<string, unknown>)["deltaNll"];
+      delete (metrics as Record<string, unknown>)["deltaNllCi95"];
+    });
+    const series = collectSeries(await loadRuns([directory]));
+    const one = series.find(({ label }) => label === own.variantLabel)!;
+    assertEquals(one.perplexity.get(2048)!.deltaNll, undefined);
+    const delta = deltaNll(one, series, 2048)!;
+    assert(Math.abs(delta.value - own.metrics.deltaNll!) < 1e-12);
+    assert(
+      Math.abs(delta.ci95![0] - own.metrics.deltaNllCi95![0]) < 1e-5,
+      `${delta.ci95} and ${own.metrics.deltaNllCi95}`,
+    );
+  });
+});
+
+Deno.test("checksTable() marks what differs", async () => {
+  await withRun(LARGE, async (directory) => {
+    const table = checksTable(await loadRuns([directory]));
+    assertEquals(table.rows.map(({ cells }) => cells[7]!.text), [
+      "agrees",
+      "differs",
+    ]);
+    assertEquals(table.rows.map(({ tone }) => tone), [undefined, "bad"]);
+    assertEquals(table.rows[0]!.cells[4]!.text, "−0.0004");
+  });
+});
+
+Deno.test("loadRuns() names a broken cell file in one line and keeps the others", async () => {
+  await withRun(SMALL, async (directory, records) => {
+    const [cache, other] = records;
+    assertEquals(cache!.measure, "cache");
+    const path = `${directory}/cells/${cache!.cell}.json`;
+    await edit(path, (record) => {
+      (record["metrics"] as Record<string, unknown>)["bytesPerToken"] = "many";
+    });
+    await Deno.writeTextFile(
+      `${directory}/cells/${other!.cell}.json`,
+      "{ cut o",
+    );
+    const run = await loadRuns([directory]);
+    assertEquals(run.cells.length, records.length - 2);
+    assertEquals(run.problems.length, 2);
+    for (const problem of run.problems) {
+      assertEquals(problem.includes("\n"), false);
+    }
+    assert(run.problems.some((problem) => problem.includes(path)));
+    assertMatch(run.problems.join("; "), /metrics\.bytesPerToken/);
+  });
+});
+
+Deno.test("loadRuns() refuses a folder that is not there or has no record", async () => {
+  await assertRejects(
+    () => loadRuns(["no/such/run"]),
+    InputError,
+    "no/such/run",
+  );
+  const empty = await Deno.makeTempDir();
+  await assertRejects(() => loadRuns([empty]), InputError, "cells/*.json");
+  await Deno.remove(empty);
+});
+
+Deno.test("loadRuns() merges shards in plan order and names what is missing", async () => {
+  await withRun(LARGE, async (first, records) => {
+    await withRun(LARGE, async (second) => {
+      for (const [index, record] of records.entries()) {
+        const directory = index % 2 === 0 ? first : second;
+        await Deno.remove(`${directory}/cells/${record.cell}.json`);
+      }
+      const merged = await loadRuns([first, second]);
+      assertEquals(
+        merged.cells.map(({ cell }) => cell),
+        records.map(({ cell }) => cell),
+      );
+      assertEquals(merged.missing.map(({ cell }) => cell), ["f".repeat(16)]);
+      const half = await loadRuns([first]);
+      assertEquals(half.missing.length, Math.ceil(records.length / 2) + 1);
+    });
+  });
+});
+
+Deno.test("collectSeries() gives each variant one look, the baseline its own", async () => {
+  for (const options of [SMALL, LARGE]) {
+    await withRun(options, async (directory) => {
+      const series = collectSeries(await loadRuns([directory]));
+      const looks = series.map(({ style }) => JSON.stringify(style));
+      assertEquals(new Set(looks).size, series.length);
+      assertEquals(series[0]!.isBaseline, true);
+      assertEquals(series[0]!.style.color, "ink");
+    });
+  }
+});
+
+Deno.test("makeFigures() draws what was measured, the experiment's choice first", async () => {
+  await withRun(LARGE, async (directory) => {
+    const run = await loadRuns([directory]);
+    const figures = makeFigures(collectSeries(run), run);
+    assertEquals(figures.map(({ id }) => id), [
+      "perplexity-by-cache",
+      "throughput-by-context",
+      "pareto",
+      "perplexity-by-freqfold",
+      "perplexity-by-rank",
+      "balance-kv",
+      "perplexity-by-context",
+      "energy-by-layer",
+    ]);
+    const noSpeed = {
+      ...run,
+      cells: run.cells.filter(({ measure }) => measure !== "throughput"),
+    };
+    assertEquals(
+      makeFigures(collectSeries(noSpeed), noSpeed).some(({ id }) =>
+        id === "pareto" || id === "throughput-by-context"
+      ),
+      false,
+    );
+  });
+});
+
+Deno.test("renderPage() escapes what files say and asks for nothing", async () => {
+  await withRun(LARGE, async (directory) => {
+    const html = await renderPage(await loadRuns([directory]));
+    assertEquals(html.includes("<script>alert"), false);
+    assertStringIncludes(html, "&#60;script&#62;alert(1)");
+    assertStringIncludes(html, "default-src 'none'");
+    assertEquals(
+      /<(?:link|img|script)[^>]+(?:src|href)="(?!data:)/.test(html),
+      false,
+    );
+    const data = /id="report-data">([^<]*)</.exec(html)![1]!;
+    assertEquals(/NaN|null/.test(data), false);
+  });
+});
+
+Deno.test("writeReport() writes the same files again", async () => {
+  await withRun(SMALL, async (directory) => {
+    const { summaryPath, reportPath } = await writeReport(directory);
+    const before = [summaryPath, reportPath].map((path) =>
+      Deno.readTextFileSync(path)
+    );
+    await writeReport(directory);
+    assertEquals(
+      [summaryPath, reportPath].map((path) => Deno.readTextFileSync(path)),
+      before,
+    );
+    assertStringIncludes(before[0]!, "| transmla F4 m32 r88 bkv | 120 |");
+  });
+});
+
+Deno.test("renderSummary() has as many cells in every table line as in its heading", async () => {
+  await withRun(LARGE, async (directory) => {
+    let columns = 0;
+    for (const line of renderSummary(await loadRuns([directory])).split("\n")) {
+      const cells = line.replaceAll("\\|", "").split("|").length;
+      if (!line.startsWith("|")) columns = 0;
+      else if (columns === 0) columns = cells;
+      else assertEquals(cells, columns, line);
+    }
+  });
+});
+
+Deno.test("scrubText() cuts folders and host names, not URLs, rates or texts", () => {
+  assertEquals(
+    scrubText("/home/ann/models/a.gguf and C:\\Users\\ann\\b.txt on box17", [
+      "box17",
+    ]),
+    "a.gguf and b.txt on host",
+  );
+  assertEquals(scrubText("file:/data/texts/c.txt"), "file:c.txt");
+  assertEquals(scrubText("file:///data/texts/c.txt"), "c.txt");
+  for (
+    const kept of [
+      "https://arxiv.org/abs/2502.07864",
+      "41.2 tokens/s",
+      "wikitext-2/test",
+      "int8 / int4",
+    ]
+  ) assertEquals(scrubText(kept), kept);
+  assertEquals(
+    scrub({ hostname: "box17", cpu: { model: "X" }, cwd: "/a/b" }),
+    { cpu: { model: "X" } } as unknown as {
+      hostname: string;
+      cpu: { model: string };
+      cwd: string;
+    },
+  );
+});
+
+Deno.test("publishRun() keeps the records and no path, user or host name", async () => {
+  await withRun(SMALL, async (directory, records) => {
+    const target = `${directory}/published`;
+    const published = await publishRun(directory, target);
+    for (
+      const name of [
+        "checks.json",
+        "environment.json",
+        "experiment.yaml",
+        "results.jsonl",
+        "summary.md",
+      ]
+    ) assert(published.files.includes(name), name);
+    assertEquals(
+      published.files.some((file) => file.endsWith(".svg")),
+      published.note === undefined,
+    );
+    for (const file of published.files) {
+      const text = await Deno.readTextFile(`${target}/${file}`);
+      assertEquals(/sample-host|\/home\/|someone/.test(text), false, file);
+    }
+    const again = await loadRuns([target]);
+    assertEquals(again.cells, records);
+  });
+});
+
+Deno.test("publish() wants exactly one run folder", async () => {
+  await assertRejects(() => publish([]), InputError, "0 run folders");
+  await assertRejects(() => publish(["a", "b"]), InputError, "2 run folders");
+});
+
+Deno.test("updateReadme() replaces what is between the markers, twice the same", () => {
+  const readme =
+    "# A\n<!-- results:begin -->\nold\n<!-- results:end -->\nrest\n";
+  const updated = updateReadme(readme, "new");
+  assertEquals(
+    updated,
+    "# A\n<!-- results:begin -->\n\nnew\n\n<!-- results:end -->\nrest\n",
+  );
+  assertEquals(updateReadme(updated, "new"), updated);
+  assertThrows(() => updateReadme("# A\n", "new"), InputError, "results:begin");
+});
+
+Deno.test("renderReadmeSection() gives each published experiment a table and its summary", async () => {
+  await withRun(SMALL, async (directory) => {
+    await publishRun(directory, `${directory}/published/one`);
+    const published = await loadPublished(
+      `${directory}/published`,
+      "results/published",
+    );
+    const section = renderReadmeSection(published);
+    assertStringIncludes(section, "### sample");
+    assertStringIncludes(section, "| transmla F4 m32 r128 bkv | 160 |");
+    assertStringIncludes(section, "(results/published/one/summary.md)");
+    assertEquals(
+      section.includes("figures/perplexity-by-cache.svg"),
+      published[0]!.figures.length > 0,
+    );
+  });
+});
+
+Deno.test({
+  name: "README.md shows what results/published holds",
+  ignore: !await exists("results/published"),
+  async fn() {
+    const readme = await Deno.readTextFile("README.md");
+    const section = renderReadmeSection(
+      await loadPublished("results/published"),
+    );
+    assertEquals(
+      readme === updateReadme(readme, section),
+      true,
+      "out of date: deno task readme writes it",
+    );
+  },
+});
+
+function find(
+  records: readonly CellRecord[],
+  label: string,
+  measure: string,
+  context: number,
+): CellRecord {
+  const record = records.find((one) =>
+    one.variantLabel === label && one.measure === measure &&
+    one.contextTokens === context
+  );
+  assert(record !== undefined, `${label} ${measure} ${context}`);
+  return record;
+}
+
+/** WCAG's contrast ratio of two "#rrggbb" colors. */
+function contrast(a: string, b: string): number {
+  const luminance = (color: string) => {
+    const [red, green, blue] = [1, 3, 5].map((start) => {
+      const value = parseInt(color.slice(start, start + 2), 16) / 255;
+      return value <= 0.04045
+        ? value / 12.92
+        : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+  };
+  const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (high! + 0.05) / (low! + 0.05);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -155,7 +155,13 @@ export function momentsInMemory(
   };
 }
 
-/** Reads every file once: a damaged one is found before a conversion starts. */
+/** Files found whole by this process: size, time of change and tokens, by path. */
+const checkedFiles = new Map<string, { stamp: string; tokens: number }>();
+
+/**
+ * Finds damage before a conversion starts: every file is read and hashed, once
+ * a process as long as it does not change.
+ */
 async function openFolder(
   folder: string,
   sha256: string,
@@ -165,8 +171,7 @@ async function openFolder(
   let tokens = 0;
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     try {
-      const path = layerPath(folder, layer);
-      tokens = (await readMomentsFile(path, config.hiddenSize)).tokens;
+      tokens = await checkFile(layerPath(folder, layer), config.hiddenSize);
     } catch (error) {
       if (error instanceof CheckpointError) {
         supply.warn?.(`${error.message}; calibrating again`);
@@ -177,6 +182,17 @@ async function openFolder(
     }
   }
   return momentsOnDisk(sha256, folder, tokens, config);
+}
+
+/** Returns the tokens that a whole file covers. */
+async function checkFile(path: string, hiddenSize: number): Promise<number> {
+  const { size, mtime, ino } = await Deno.stat(path);
+  const stamp = `${size} ${mtime?.getTime()} ${ino}`;
+  const known = checkedFiles.get(path);
+  if (known?.stamp === stamp) return known.tokens;
+  const { tokens } = await readMomentsFile(path, hiddenSize);
+  checkedFiles.set(path, { stamp, tokens });
+  return tokens;
 }
 
 function momentsOnDisk(

@@ -225,7 +225,7 @@ export async function resolveRotary(
   if (freqFold !== "auto") return { freqFold, qkRopeHeadDim, rope };
   const { headDim } = model.config;
   const collapse = headDim / qkRopeHeadDim;
-  // Without RoPE every F gives the same model.
+  // Without RoPE every F gives the same scores: there is nothing to choose by.
   if (!rope) return { freqFold: collapse, qkRopeHeadDim, rope };
   let best = collapse;
   let bestNll = Infinity;

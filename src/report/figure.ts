@@ -116,7 +116,7 @@ export function logTicks(low: number, high: number): number[] {
     : decades > 1.6
     ? [1, 3]
     : decades > 0.9
-    ? [1, 2, 5]
+    ? [1, 2, 3, 5, 7]
     : decades > 0.45
     ? [1, 1.5, 2, 3, 4, 5, 7]
     : decades > 0.2

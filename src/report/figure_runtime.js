@@ -69,6 +69,7 @@ function layOut(figure, palette, width) {
     ...placeEnds(ends, y, plot),
     ...placePoints(
       labels.filter((label) => label.kind === "point"),
+      markers(figure),
       x,
       y,
       plot,
@@ -211,12 +212,20 @@ function placeEnds(labels, y, plot) {
   return places;
 }
 
-/** Beside its marker, at the first of six places that is free. */
-function placePoints(labels, x, y, plot) {
+/** Where the marks of a figure are, labeled or not. */
+function markers(figure) {
+  return figure.data.filter((trace) => trace.mode === "markers").flatMap((
+    trace,
+  ) => trace.x.map((x, index) => ({ x, y: trace.y[index] })));
+}
+
+/** Beside its marker, at the first place that is free of other marks and names. */
+function placePoints(labels, marks, x, y, plot) {
   const marker = 9;
-  const taken = labels.map((label) =>
-    box(x(label.x) - marker, y(label.y) - marker, 2 * marker, 2 * marker)
-  );
+  const taken = marks.map((mark) => ({
+    ...box(x(mark.x) - marker, y(mark.y) - marker, 2 * marker, 2 * marker),
+    mark,
+  }));
   const placed = [];
   for (const label of labels) {
     const width = textWidth(label.text);
@@ -238,8 +247,8 @@ function placePoints(labels, x, y, plot) {
         wanted.left < -4 || wanted.right > plot.width + 12 || wanted.top < 0 ||
         wanted.bottom > plot.height
       ) continue;
-      const own = (other) => other === taken[labels.indexOf(label)];
-      if (taken.some((other) => !own(other) && overlap(wanted, other))) {
+      const isOwn = ({ mark }) => mark?.x === label.x && mark?.y === label.y;
+      if (taken.some((other) => !isOwn(other) && overlap(wanted, other))) {
         continue;
       }
       taken.push(wanted);

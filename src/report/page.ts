@@ -7,6 +7,12 @@ import plotly from "plotly.js-basic-dist-min/plotly-basic.min.js" with {
 import runtime from "./figure_runtime.js" with { type: "text" };
 import css from "./page.css" with { type: "text" };
 import script from "./page_script.js" with { type: "text" };
+import {
+  checksTable,
+  conversionTable,
+  failedCells,
+  failedTable,
+} from "./detail_tables.ts";
 import type { Figure } from "./figure.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeHtml, formatNumber } from "./format.ts";
@@ -25,14 +31,7 @@ import {
 } from "./protocol.ts";
 import { provenanceTable } from "./provenance_table.ts";
 import { collectSeries, engineName, type Series } from "./series.ts";
-import {
-  checksTable,
-  conversionTable,
-  failedCells,
-  failedTable,
-  headlineTable,
-  type Table,
-} from "./tables.ts";
+import { headlineTable, type Table } from "./tables.ts";
 
 /**
  * Renders the report page.

@@ -192,7 +192,7 @@ export function headline(series: readonly Series[], run: RunData): string {
   const others = series.filter((one) => !one.isBaseline);
   const base = series.find((one) => one.isBaseline);
   const model = modelNames(run);
-  if (others.length === 0) return `Measurements of ${model} as published.`;
+  if (others.length === 0) return `Measurements of ${model}, unchanged.`;
   const sentences: string[] = [];
   const reductions = others.map((one) => one.cache?.reduction).filter((value) =>
     value !== undefined

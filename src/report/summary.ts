@@ -1,6 +1,7 @@
 // summary.md: the report's sentences and tables in Markdown, for a terminal, a
 // pull request or a repository.
 
+import { checksTable, conversionTable, failedTable } from "./detail_tables.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown, formatNumber } from "./format.ts";
 import type { RunData } from "./load.ts";
@@ -15,9 +16,6 @@ import {
 } from "./protocol.ts";
 import { collectSeries } from "./series.ts";
 import {
-  checksTable,
-  conversionTable,
-  failedTable,
   headlineTable,
   perplexityTable,
   type Table,

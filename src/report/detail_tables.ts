@@ -1,0 +1,161 @@
+// Tables behind the headline: checks, conversions, cells without a result.
+
+import type { CellRecord } from "../experiment/record.ts";
+import {
+  formatDelta,
+  formatNumber,
+  formatPercent,
+  formatSeconds,
+  formatSignificant,
+} from "./format.ts";
+import type { RunData } from "./load.ts";
+import type { Series } from "./series.ts";
+import type { Row, Table } from "./tables.ts";
+
+/** Expected beside measured numbers; an empty table where nothing was checked. */
+export function checksTable(run: RunData): Table {
+  return {
+    columns: [
+      { head: "Variant", align: "left" },
+      { head: "Quantity", align: "left" },
+      { head: "expected", align: "right" },
+      { head: "measured", align: "right" },
+      { head: "difference", align: "right" },
+      { head: "relative", align: "right" },
+      { head: "tolerance", align: "right" },
+      { head: "Result", align: "left" },
+      { head: "Source of the expected number", align: "left" },
+    ],
+    rows: run.checks.map((check) => {
+      const decimals = decimalsFor(check.expected);
+      return {
+        cells: [
+          check.variantLabel,
+          check.contextTokens === undefined
+            ? metricName(check.metric)
+            : `${metricName(check.metric)} at ${
+              formatNumber(check.contextTokens)
+            } tokens`,
+          formatNumber(check.expected, decimals),
+          formatNumber(check.measured, decimals),
+          formatDelta(
+            check.difference,
+            Math.max(decimals, 4 * Number(decimals > 0)),
+          ),
+          check.expected === 0
+            ? "–"
+            : `${formatDelta(check.relative * 100, 2)}\u00a0%`,
+          formatSignificant(check.tolerance, 2),
+          check.ok ? "agrees" : "differs",
+          check.source,
+        ].map((text) => ({ text })),
+        ...(check.ok ? {} : { tone: "bad" as const }),
+      };
+    }),
+  };
+}
+
+/** Conversion cost and what the conversion kept, a row a converted variant. */
+export function conversionTable(series: readonly Series[]): Table {
+  return {
+    columns: [
+      { head: "Variant", align: "left" },
+      { head: "conversion", align: "right" },
+      { head: "calibration", align: "right" },
+      { head: "calibration tokens", align: "right" },
+      { group: "Energy kept by layer", head: "least", align: "right" },
+      { group: "Energy kept by layer", head: "mean", align: "right" },
+      { head: "Resolved options", align: "left" },
+    ],
+    rows: series.filter((one) => one.conversion !== undefined).map((one) => {
+      const metrics = one.conversion!;
+      const kept = metrics.keptEnergyByLayer;
+      return {
+        series: one,
+        cells: [
+          one.label,
+          formatSeconds(metrics.wallSeconds),
+          metrics.calibrationCached
+            ? "cached"
+            : formatSeconds(metrics.calibrationWallSeconds),
+          formatNumber(metrics.calibrationTokens),
+          formatPercent(kept.length > 0 ? Math.min(...kept) : undefined, 2),
+          formatPercent(
+            kept.length > 0
+              ? kept.reduce((sum, value) => sum + value, 0) / kept.length
+              : undefined,
+            2,
+          ),
+          Object.entries(metrics.resolved).map(([key, value]) =>
+            `${key} ${
+              typeof value === "object" ? JSON.stringify(value) : String(value)
+            }`
+          ).join(", "),
+        ].map((text) => ({ text })),
+      };
+    }),
+  };
+}
+
+/** Cells that did not end well, and cells that are missing. */
+export function failedTable(run: RunData): Table {
+  const where = (tokens: number | undefined) =>
+    tokens === undefined ? "–" : formatNumber(tokens);
+  return {
+    columns: [
+      { head: "Cell", align: "left" },
+      { head: "Variant", align: "left" },
+      { head: "Measure", align: "left" },
+      { head: "context", align: "right" },
+      { head: "Status", align: "left" },
+      { head: "Reason", align: "left" },
+    ],
+    rows: [
+      ...failedCells(run).map((cell): Row => ({
+        cells: [
+          cell.cell,
+          cell.variantLabel,
+          cell.measure,
+          where(cell.contextTokens),
+          STATUS_WORDS[cell.status],
+          cell.error ?? "–",
+        ].map((text) => ({ text })),
+        ...(cell.status === "oom" ? {} : { tone: "bad" as const }),
+      })),
+      ...run.missing.map((cell): Row => ({
+        cells: [
+          cell.cell,
+          cell.variantLabel,
+          cell.measure,
+          where(cell.contextTokens),
+          "missing",
+          "planned, not measured",
+        ].map((text) => ({ text })),
+        tone: "bad",
+      })),
+    ],
+  };
+}
+
+const STATUS_WORDS: Readonly<Record<CellRecord["status"], string>> = {
+  ok: "ok",
+  failed: "failed",
+  oom: "out of memory",
+  timeout: "timed out",
+  skipped: "skipped",
+};
+
+/** Cells whose status is not "ok". */
+export function failedCells(run: RunData): CellRecord[] {
+  return run.cells.filter((cell) => cell.status !== "ok");
+}
+
+/** "perplexity.value" is the perplexity; other fields keep their names. */
+function metricName(metric: string): string {
+  return metric.replace(/\.value$/, "").replace(".", " ");
+}
+
+function decimalsFor(expected: number): number {
+  if (Number.isInteger(expected) && Math.abs(expected) >= 1) return 0;
+  return Math.abs(expected) < 1000 ? 4 : 2;
+}

@@ -1,0 +1,209 @@
+// Figures of one line a variant: over context and over layers.
+
+import {
+  axis,
+  type Figure,
+  type Label,
+  markerOf,
+  plotText,
+  spansDecades,
+  type Trace,
+} from "./figure.ts";
+import { formatNumber } from "./format.ts";
+import type { RunData } from "./load.ts";
+import { calibrationProtocol, protocol } from "./protocol.ts";
+import { contextsOf, type Series } from "./series.ts";
+import { perplexityTable, throughputTable } from "./tables.ts";
+
+/** Perplexity over the window length. */
+export function perplexityByContext(
+  series: readonly Series[],
+  run: RunData,
+): Figure | undefined {
+  const contexts = contextsOf(series, "perplexity");
+  if (contexts.length < 2) return undefined;
+  const shown = series.filter((one) => one.perplexity.size > 0);
+  const ys = shown.flatMap((one) =>
+    [...one.perplexity.values()].map((metrics) => metrics.value)
+  );
+  return {
+    id: "perplexity-by-context",
+    title: "Perplexity by window length",
+    caption: `Every window length scores the same text. ${
+      protocol(run, { perplexity: "all" })
+    }`,
+    height: heightFor(shown),
+    data: shown.map((one) =>
+      lineTrace(
+        one,
+        [...one.perplexity].map(([x, metrics]) => ({ x, y: metrics.value })),
+        "perplexity",
+      )
+    ),
+    layout: {
+      xaxis: axis({
+        title: "window, tokens",
+        values: contexts,
+        isLog: true,
+        ticks: contexts,
+      }),
+      yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
+    },
+    labels: shown.map((one) => {
+      const [x, metrics] = [...one.perplexity].at(-1)!;
+      return endLabel(one, x, metrics.value);
+    }),
+    key: shown,
+    table: perplexityTable(series),
+  };
+}
+
+/** Decoding speed over the context. */
+export function throughputByContext(
+  series: readonly Series[],
+  run: RunData,
+): Figure | undefined {
+  const shown = series.filter((one) => one.throughput.size > 0);
+  if (shown.length === 0) return undefined;
+  const contexts = [
+    ...new Set(shown.flatMap((one) => [...one.throughput.keys()])),
+  ].sort((a, b) => a - b);
+  const ys = shown.flatMap((one) =>
+    [...one.throughput.values()].map((metrics) => metrics.decodeTokensPerSecond)
+  );
+  const short = series.filter((one) => one.outOfMemory.length > 0).map((one) =>
+    `${one.label} did not fit at ${
+      one.outOfMemory.map((tokens) => formatNumber(tokens)).join(", ")
+    }`
+  );
+  const isLog = spansDecades(ys);
+  return {
+    id: "throughput-by-context",
+    title: "Decoding speed by context",
+    caption: `Higher is better. ${protocol(run, { speed: true })}${
+      short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`
+    }`,
+    height: heightFor(shown),
+    data: shown.map((one) =>
+      lineTrace(
+        one,
+        [...one.throughput].map(([x, metrics]) => ({
+          x,
+          y: metrics.decodeTokensPerSecond,
+        })),
+        "tokens/s",
+      )
+    ),
+    layout: {
+      xaxis: axis({
+        title: "context, tokens",
+        values: contexts,
+        isLog: contexts.length > 1,
+        ticks: contexts,
+      }),
+      yaxis: axis({
+        title: "decoded tokens a second",
+        values: ys,
+        isLog,
+        fromZero: true,
+      }),
+    },
+    labels: shown.map((one) => {
+      const [x, metrics] = [...one.throughput].at(-1)!;
+      return endLabel(one, x, metrics.decodeTokensPerSecond);
+    }),
+    key: shown,
+    table: throughputTable(series),
+  };
+}
+
+/** The joint PCA's kept energy over the layers. */
+export function energyByLayer(
+  series: readonly Series[],
+  run: RunData,
+): Figure | undefined {
+  const shown = series.filter((one) =>
+    (one.conversion?.keptEnergyByLayer.length ?? 0) > 1
+  );
+  if (shown.length === 0) return undefined;
+  const points = (one: Series) =>
+    one.conversion!.keptEnergyByLayer.map((kept, x) => ({ x, y: kept * 100 }));
+  const all = shown.flatMap(points);
+  return {
+    id: "energy-by-layer",
+    title: "Energy kept by the joint PCA, by layer",
+    caption:
+      `Share of the squared norm of the balanced keys and values of the calibration text that the latent keeps. ${
+        calibrationProtocol(run)
+      }`,
+    height: heightFor(shown),
+    data: shown.map((one) => lineTrace(one, points(one), "% kept", 6)),
+    layout: {
+      xaxis: {
+        ...axis({ title: "layer", values: all.map((point) => point.x) }),
+        tickmode: "auto",
+        nticks: 16,
+      },
+      yaxis: axis({
+        title: "energy kept",
+        values: all.map((point) => point.y),
+        suffix: " %",
+      }),
+    },
+    labels: shown.map((one) => {
+      const last = points(one).at(-1)!;
+      return endLabel(one, last.x, last.y);
+    }),
+    key: shown,
+  };
+}
+
+function lineTrace(
+  one: Series,
+  points: readonly { readonly x: number; readonly y: number }[],
+  unit: string,
+  size = 8,
+): Trace {
+  return {
+    type: "scatter",
+    mode: "lines+markers",
+    name: plotText(one.label),
+    x: points.map((point) => point.x),
+    y: points.map((point) => point.y),
+    line: {
+      color: one.style.color,
+      width: one.isBaseline ? 2.25 : 1.75,
+      dash: one.style.dash,
+    },
+    marker: markerOf(one, size),
+    hovertemplate: `${
+      plotText(one.label)
+    }<br>%{x:,}: %{y:,.4~g} ${unit}<extra></extra>`,
+  };
+}
+
+/** Markers as characters, so that a label shows its line's. */
+const GLYPHS: Readonly<Record<string, string>> = {
+  circle: "●",
+  square: "■",
+  diamond: "◆",
+  "triangle-up": "▲",
+  cross: "✚",
+  x: "✖",
+  star: "★",
+};
+
+function endLabel(one: Series, x: number, y: number): Label {
+  return {
+    kind: "end",
+    x,
+    y,
+    text: `${GLYPHS[one.style.symbol] ?? ""} ${plotText(one.label)}`.trim(),
+    color: one.style.color,
+  };
+}
+
+/** Room for a label a line. */
+function heightFor(shown: readonly Series[]): number {
+  return Math.max(420, shown.length * 17 + 90);
+}

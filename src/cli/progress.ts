@@ -47,7 +47,9 @@ export class Progress {
     const seconds = (now - this.#stageStarted) / 1000;
     const interval = this.#mode === "bar" ? 0.1 : LINE_SECONDS;
     if ((now - this.#lastDrawn) / 1000 < interval && done < total) return;
-    if (this.#mode === "lines" && seconds < LINE_SECONDS) return;
+    if (this.#mode === "lines" && (seconds < LINE_SECONDS || done >= total)) {
+      return;
+    }
     this.#lastDrawn = now;
     const rate = seconds > 0 ? done / seconds : 0;
     const left = rate > 0 ? formatSeconds((total - done) / rate) : "?";

@@ -2,7 +2,7 @@
 // variant's conversion and session kept over consecutive cells. The worker
 // wraps it in a process of its own.
 
-import { collectHeldOut, sampledSequences } from "./calibration_text.ts";
+import { type DType, DTYPE_BYTES } from "../base/dtype.ts";
 import { getMoments } from "../calibration/moments_cache.ts";
 import { methodByName } from "../conversion/methods/mod.ts";
 import type { Conversion } from "../conversion/method.ts";
@@ -17,6 +17,7 @@ import type { ModelMoments } from "../model/moments.ts";
 import { openText } from "../text/open_text.ts";
 import type { TextSource } from "../text/text_source.ts";
 import { parseByteSize } from "./byte_size.ts";
+import { collectHeldOut, sampledSequences } from "./calibration_text.ts";
 import { type OpenedModel, openModel, randomTokens } from "./inputs.ts";
 import { weightElements } from "./weight_elements.ts";
 import type { PlannedCell } from "./plan.ts";
@@ -297,8 +298,10 @@ export class CellRunner {
     };
   }
 
+  /** Of a cached number: what the engine computes in, f64 in the reference. */
   #elementBytes(): number {
-    return this.#spec.experiment.engine.dtype === "f16" ? 2 : 4;
+    const { dtype } = this.describe();
+    return Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype as DType] : 4;
   }
 
   async #cache(cell: PlannedCell): Promise<CacheMetrics> {
@@ -332,7 +335,8 @@ export class CellRunner {
       ...(measure.memoryBudget === undefined
         ? {}
         : { memoryBudgetBytes: parseByteSize(measure.memoryBudget) }),
-      weightBytes: await weightElements(conversion.model) * bytes,
+      // Weights are never wider than f32.
+      weightBytes: await weightElements(conversion.model) * Math.min(bytes, 4),
       cacheBytesPerToken: theory.bytesPerToken,
       tokens: contextTokens + measure.steps,
       device: experiment.engine.device === "cpu" ? "cpu" : "gpu",

@@ -36,7 +36,11 @@ export interface Located {
  */
 export function place(at: Located, path: Path, key = false): string {
   for (const { path: setPath, text } of at.set) {
-    if (setPath.every((step, i) => path[i] === step)) return `--set ${text}: `;
+    const below = setPath.every((step, i) => path[i] === step);
+    // A key that --set made on its way has no place in the file either.
+    const above = path.every((step, i) => setPath[i] === step) &&
+      offsetOf(at.document, path, key) === undefined;
+    if (below || above) return `--set ${text}: `;
   }
   let offset: number | undefined;
   for (let length = path.length; length >= 0; length--) {

@@ -421,7 +421,7 @@ class Run {
       engine: {
         name: experiment.engine.name,
         ...(engine === undefined ? {} : { provider: engine.provider }),
-        dtype: experiment.engine.dtype,
+        dtype: engine?.dtype ?? experiment.engine.dtype,
         ...(engine?.adapter === undefined ? {} : { adapter: engine.adapter }),
       },
       measure: cell.measure,

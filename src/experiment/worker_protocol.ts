@@ -31,8 +31,6 @@ export interface CellOutcome {
   /** For the log; only for unexpected errors. */
   readonly stack?: string;
   readonly metrics?: CellRecord["metrics"];
-  /** Foreseen by a stated memoryBudget, and so a result. */
-  readonly foreseen?: boolean;
   readonly engine: EngineDescription;
   readonly peakMemoryBytes: number;
   readonly wallSeconds: number;

@@ -1,0 +1,417 @@
+// deno task experiment: plans, runs and reports an experiment file.
+
+import { InputError } from "../base/errors.ts";
+import { openEngine } from "../engine/open.ts";
+import { ASSUMED_GFLOPS, estimateCells } from "../experiment/estimate.ts";
+import { parseExperiment } from "../experiment/experiment_file.ts";
+import { identifyInputs } from "../experiment/inputs.ts";
+import { machineIdentity } from "../experiment/machine.ts";
+import { type Plan, planExperiment } from "../experiment/plan.ts";
+import { isResult, RunFolder } from "../experiment/run_folder.ts";
+import {
+  runDirectory,
+  type RunEvent,
+  type RunOptions,
+  runPlan,
+  type RunResult,
+  selectCells,
+} from "../experiment/run.ts";
+import type { Experiment } from "../experiment/schema.ts";
+import { readExperimentFile } from "./experiment_source.ts";
+import { checkTable, planTable, resultTable } from "./experiment_tables.ts";
+import { Progress } from "./progress.ts";
+import {
+  EXIT,
+  type Flags,
+  formatSeconds,
+  integerFlag,
+  note,
+  paint,
+  parseFlags,
+  print,
+  runVerb,
+} from "./terminal.ts";
+
+const HELP = `Runs an experiment file: converts, measures, reports.
+
+Usage: deno task experiment [FILE] [options]
+  FILE  a path, or the name of a file in experiments/ (default: quickstart)
+
+What to run
+  --set KEY=VALUE   change a value of the file: --set measure.perplexity.tokens=4096 (repeatable)
+  --engine NAME     the same as --set engine.name=NAME
+  --device NAME     the same as --set engine.device=NAME
+  --only GLOB       variants by label: --only "original,transmla F4*"
+  --shard I/N       every N-th cell from the I-th, for job arrays on one shared folder
+  --limit N         measure at most N cells, then stop
+
+How to run
+  --dry-run         print the cells with estimates and stop
+  --resume          go on with the run that is there (done anyway; the flag makes it explicit)
+  --force           measure again what is there
+  --fail-fast       stop at the first cell that fails
+  --timeout SECONDS of a cell
+  --out DIR         run folder (default: results/runs/NAME/ID)
+
+Output
+  --quiet           no progress
+  --log-format json progress as JSON lines on standard error
+  -v                stack traces, messages of the engine
+  -h, --help
+
+Data goes to standard output, progress to standard error.
+Exit codes: 0 all cells measured, 1 some failed or a check does not hold, 2 bad input, 130 interrupted.`;
+
+/**
+ * Runs the verb.
+ *
+ * @param args Its arguments.
+ * @returns The exit code.
+ */
+export async function experiment(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, {
+    string: [
+      "engine",
+      "device",
+      "only",
+      "shard",
+      "limit",
+      "timeout",
+      "out",
+      "log-format",
+    ],
+    collect: ["set"],
+    boolean: ["dry-run", "resume", "force", "fail-fast", "quiet"],
+  });
+  if (flags.help) {
+    print(HELP);
+    return EXIT.ok;
+  }
+  checkFlags(flags);
+  const limit = integerFlag(flags, "limit", 1);
+  const timeoutSeconds = integerFlag(flags, "timeout", 1);
+  const voice = new Voice(flags);
+  const interruption = new Interruption(args);
+  const source = await readExperimentFile(flags._[0]);
+  const parsed = parseExperiment(source.text, source.path, {
+    set: overrides(flags),
+  });
+  const plan = await planOf(parsed, voice);
+  const selection = {
+    ...(flags.only === undefined ? {} : { only: String(flags.only) }),
+    ...(flags.shard === undefined ? {} : { shard: String(flags.shard) }),
+  };
+  const out = flags.out === undefined ? {} : { out: String(flags.out) };
+  const runDir = runDirectory(plan, out.out);
+  if (flags["dry-run"]) return await dryRun(plan, selection, runDir);
+
+  const options: RunOptions = {
+    ...selection,
+    ...out,
+    ...(limit === undefined ? {} : { limit }),
+    ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+    force: Boolean(flags.force),
+    failFast: Boolean(flags["fail-fast"]),
+    argv: ["experiment", ...args],
+    signal: interruption.begin(),
+    onEvent: (event) => voice.event(event),
+  };
+  const result = await runPlan(plan, options);
+  voice.end();
+  if (result.interrupted) return EXIT.interrupted;
+  await finish(result, voice, flags);
+  return result.exitCode;
+}
+
+function checkFlags(flags: Flags): void {
+  const format = flags["log-format"];
+  if (format !== undefined && format !== "json" && format !== "text") {
+    throw new InputError(
+      `option --log-format: found ${format}; allowed: json, text`,
+    );
+  }
+  if (flags._.length > 1) {
+    throw new InputError(
+      `one experiment file at a time: found ${flags._.join(", ")}`,
+    );
+  }
+  if (flags.resume && flags.force) {
+    throw new InputError("--resume and --force exclude each other");
+  }
+}
+
+function overrides(flags: Flags): string[] {
+  return [
+    ...(flags.engine === undefined ? [] : [`engine.name=${flags.engine}`]),
+    ...(flags.device === undefined ? [] : [`engine.device=${flags.device}`]),
+    ...flags.set as string[],
+  ];
+}
+
+async function planOf(parsed: Experiment, voice: Voice): Promise<Plan> {
+  const inputs = await identifyInputs(parsed, (message) => voice.say(message), {
+    progress: (done, total, what) => voice.download(done, total, what),
+  });
+  voice.end();
+  return planExperiment(parsed, inputs, await machineOf(parsed));
+}
+
+/** On a GPU the timed cells are named by its adapter, which only the engine knows. */
+async function machineOf({ engine }: Experiment): Promise<string> {
+  if (engine.device === "cpu") return machineIdentity();
+  const { name, ...options } = engine;
+  try {
+    const opened = await openEngine(name, options);
+    const { adapter } = opened.describe();
+    await opened.close();
+    return machineIdentity(adapter);
+  } catch (error) {
+    throw new InputError(
+      `Cannot use device ${engine.device} with engine ${name}: ${
+        (error as Error).message
+      }`,
+    );
+  }
+}
+
+async function dryRun(
+  plan: Plan,
+  selection: { only?: string; shard?: string },
+  runDir: string,
+): Promise<number> {
+  const cells = selectCells(plan.cells, selection);
+  const folder = new RunFolder(runDir);
+  const records = await folder.readCells(cells);
+  const present = new Set(
+    records.filter(isResult).map((record) => record.cell),
+  );
+  const measured = await measuredRate(folder);
+  const gflops = measured ?? ASSUMED_GFLOPS;
+  const estimates = estimateCells(cells, plan.experiment, plan.inputs, gflops);
+  const left = estimates.filter(({ cell }) => !present.has(cell))
+    .reduce((sum, { seconds }) => sum + seconds, 0);
+  print(planTable(cells, estimates, present));
+  print();
+  print(
+    `${cells.length} cells, ${present.size} present; model ${plan.inputs.modelName}; run folder ${runDir}`,
+  );
+  print(
+    `Estimates, not measurements: about ${formatSeconds(left)} in all at ${
+      gflops.toFixed(0)
+    } GFLOPS (${
+      measured === undefined ? "assumed" : "measured in an earlier run"
+    }); memory is weights and cache.`,
+  );
+  return EXIT.ok;
+}
+
+async function measuredRate(folder: RunFolder): Promise<number | undefined> {
+  try {
+    const environment = JSON.parse(
+      await Deno.readTextFile(folder.file("environment.json")),
+    );
+    const rate = environment?.cpu?.gemmGflopsF32;
+    return typeof rate === "number" && rate > 0 ? rate : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function finish(
+  result: RunResult,
+  voice: Voice,
+  flags: Flags,
+): Promise<void> {
+  print(resultTable(result.records));
+  if (result.checks.length > 0) {
+    print();
+    print(checkTable(result.checks));
+  }
+  const failures = result.records.filter((record) => !isResult(record));
+  for (const record of failures) {
+    voice.warn(
+      `${record.status}: ${record.variantLabel} ${record.measure} ${
+        record.contextTokens ?? ""
+      }: ${record.error ?? ""}`,
+    );
+  }
+  const counts = Object.entries(result.counts)
+    .filter(([, count]) => count > 0)
+    .map(([status, count]) => `${count} ${status}`);
+  if (result.missing > 0) counts.push(`${result.missing} not measured`);
+  const failed = result.checks.filter(({ ok }) => !ok).length;
+  if (failed > 0) counts.push(`${failed} checks do not hold`);
+  print();
+  print(counts.join(", "));
+  try {
+    const { writeReport } = await import("../report/mod.ts");
+    const { summaryPath, reportPath } = await writeReport(result.runDir);
+    print(`summary  ${summaryPath}`);
+    print(`report   ${reportPath}`);
+  } catch (error) {
+    // The figures are safe in the run folder; the page can be made again.
+    voice.warn(
+      `the report could not be written: ${
+        (error as Error).message
+      }; deno task report ${result.runDir}`,
+    );
+    if (flags.verbose) note((error as Error).stack ?? "");
+  }
+  print(`results  ${new RunFolder(result.runDir).file("results.jsonl")}`);
+}
+
+/** What Ctrl-C does: at once outside a run; in a run, the engine is ended and what is measured is kept. */
+class Interruption {
+  readonly #controller = new AbortController();
+  #running = false;
+
+  constructor(args: readonly string[]) {
+    const kept = args.filter((arg) => arg !== "--force" && arg !== "--resume");
+    const command = ["deno task experiment", ...kept.map(quoted), "--resume"];
+    const interrupt = () => {
+      if (this.#controller.signal.aborted || !this.#running) {
+        Deno.exit(EXIT.interrupted);
+      }
+      note(`\ninterrupted; go on with: ${command.join(" ")}`);
+      // Whatever hangs, the process is gone within 2 seconds.
+      Deno.unrefTimer(setTimeout(() => Deno.exit(EXIT.interrupted), 1500));
+      this.#controller.abort();
+    };
+    Deno.addSignalListener("SIGINT", interrupt);
+    if (Deno.build.os !== "windows") {
+      Deno.addSignalListener("SIGTERM", interrupt);
+    }
+  }
+
+  begin(): AbortSignal {
+    this.#running = true;
+    return this.#controller.signal;
+  }
+}
+
+function quoted(arg: string): string {
+  return /^[\w./=:,@%+-]+$/.test(arg)
+    ? arg
+    : `'${arg.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Tells the run's events in the way that was asked for. */
+class Voice {
+  readonly #json: boolean;
+  readonly #quiet: boolean;
+  readonly #verbose: boolean;
+  readonly #progress: Progress;
+
+  constructor(flags: Flags) {
+    this.#json = flags["log-format"] === "json";
+    this.#quiet = Boolean(flags.quiet);
+    this.#verbose = Boolean(flags.verbose);
+    this.#progress = this.#json || this.#quiet
+      ? new Progress("none")
+      : new Progress();
+  }
+
+  say(message: string): void {
+    if (this.#quiet) return;
+    if (this.#json) return this.#line({ type: "log", level: "info", message });
+    this.#progress.clear();
+    note(message);
+  }
+
+  warn(message: string): void {
+    if (this.#json) return this.#line({ type: "log", level: "warn", message });
+    this.#progress.clear();
+    note(paint(message, "yellow"));
+  }
+
+  download(done: number, total: number, what: string): void {
+    if (this.#json) {
+      return this.#line({
+        type: "progress",
+        stage: `download ${what}`,
+        done,
+        total,
+      });
+    }
+    this.#progress.update(`download ${what}`, done, total);
+  }
+
+  end(): void {
+    this.#progress.clear();
+  }
+
+  event(event: RunEvent): void {
+    if (this.#json) return this.#line(event);
+    switch (event.type) {
+      case "start":
+        this.say(
+          event.present === 0
+            ? `run folder ${event.runDir}: ${event.cells} cells to measure`
+            : `run folder ${event.runDir}: ${event.present} of ${event.cells} cells are there; going on with the rest (--force measures all again)`,
+        );
+        break;
+      case "cellStart":
+        this.#progress.begin(
+          `[${
+            event.index + 1
+          }/${event.total}] ${event.cell.variantLabel} ${event.cell.measure} ${
+            event.cell.contextTokens ?? ""
+          }`.trimEnd(),
+        );
+        break;
+      case "progress":
+        this.#progress.update(event.stage, event.done, event.total);
+        break;
+      case "cellEnd": {
+        const { record } = event;
+        const status = record.status === "ok"
+          ? paint("ok", "green")
+          : paint(record.status, "red");
+        this.say(
+          `[${
+            event.index + 1
+          }/${event.total}] ${status} ${record.variantLabel} ${record.measure} ${
+            record.contextTokens ?? ""
+          } ${headline(event)} (${formatSeconds(record.wallSeconds)})`
+            .replaceAll(/ {2,}/g, " "),
+        );
+        break;
+      }
+      case "log":
+        if (event.level === "info" || this.#verbose) this.say(event.message);
+        break;
+      case "worker":
+        if (this.#verbose) this.say(`engine process ${event.pid}`);
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #line(value: unknown): void {
+    note(
+      JSON.stringify({ time: new Date().toISOString(), ...value as object }),
+    );
+  }
+}
+
+/** The one figure of a cell that a reader waits for. */
+function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
+  if (record.metrics === undefined) return record.error ?? "";
+  switch (record.measure) {
+    case "perplexity":
+      return `perplexity ${record.metrics!.value.toFixed(4)}`;
+    case "cache":
+      return `${
+        record.metrics!.elementsPerTokenPerLayer
+      } numbers a token and layer`;
+    case "throughput":
+      return `${
+        record.metrics!.decodeTokensPerSecond.toFixed(1)
+      } tokens/s decode`;
+    case "conversion":
+      return record.metrics!.calibrationCached ? "calibration cached" : "";
+  }
+}
+
+if (import.meta.main) await runVerb(experiment);

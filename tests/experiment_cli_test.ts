@@ -1,0 +1,213 @@
+// The experiment verb as a user meets it: exit codes, streams, Ctrl-C.
+
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { join } from "node:path";
+import { decodedLines } from "../src/experiment/lines.ts";
+import { makeTinyRun, type TinyRun, tinyYaml } from "./fixtures/tiny_run.ts";
+
+const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
+
+/** The permissions of the task, so that a missing one is found here. */
+function taskArguments(): string[] {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(join(ROOT, "deno.json")));
+  const command: string = tasks.experiment.command;
+  const words = command.split(" ");
+  assertEquals(words.slice(0, 2), ["deno", "run"]);
+  return words.slice(1);
+}
+
+function command(tiny: TinyRun, args: readonly string[]): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: [...taskArguments(), ...args],
+    cwd: ROOT,
+    env: { TRANSMLA_CACHE: join(tiny.folder, "cache"), NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+async function experiment(tiny: TinyRun, ...args: string[]) {
+  const { code, stdout, stderr } = await command(tiny, args).output();
+  const decoder = new TextDecoder();
+  return {
+    code,
+    stdout: decoder.decode(stdout),
+    stderr: decoder.decode(stderr),
+  };
+}
+
+async function withTinyFile(
+  yaml: (tiny: TinyRun) => string,
+  body: (tiny: TinyRun, file: string) => Promise<void>,
+  testWords?: number,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "tiny-cli-" });
+  try {
+    const tiny = await makeTinyRun(folder, testWords);
+    const file = join(folder, "tiny.yaml");
+    await Deno.writeTextFile(file, yaml(tiny));
+    await body(tiny, file);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("experiment prints a plan, then figures on stdout and progress on stderr, exit 0", async () => {
+  await withTinyFile(tinyYaml, async (tiny, file) => {
+    const dry = await experiment(tiny, file, "--dry-run", "--out", tiny.out);
+    assertEquals(dry.code, 0, dry.stderr);
+    assertStringIncludes(dry.stdout, "14 cells, 0 present");
+    assertStringIncludes(dry.stdout, "Estimates, not measurements");
+    assertMatch(dry.stdout, /[0-9a-f]{16} {2}transmla F2 m16 r24 bkv/);
+
+    const run = await experiment(tiny, file, "--out", tiny.out);
+    assertEquals(run.code, 0, run.stderr);
+    assertStringIncludes(run.stdout, "14 ok");
+    assertMatch(run.stdout, /transmla F1 m16 r24 bkv +64 +\d+\.\d{4}/);
+    assertStringIncludes(run.stdout, join(tiny.out, "report.html"));
+    assert(!run.stdout.includes("[1/14]"));
+    assertStringIncludes(run.stderr, "[14/14] ok");
+    for (const name of ["summary.md", "report.html", "results.csv"]) {
+      assert((await Deno.stat(join(tiny.out, name))).size > 0);
+    }
+
+    const again = await experiment(tiny, file, "--out", tiny.out, "--quiet");
+    assertEquals([again.code, again.stderr], [0, ""]);
+    const present = await experiment(
+      tiny,
+      file,
+      "--dry-run",
+      "--out",
+      tiny.out,
+    );
+    assertStringIncludes(present.stdout, "14 cells, 14 present");
+  });
+});
+
+Deno.test("experiment logs JSON lines and exits 1 when a cell failed", async () => {
+  await withTinyFile(
+    (tiny) =>
+      tinyYaml(tiny, {
+        variants: "[{ method: original }]",
+        measure: `{ contexts: [256], perplexity: { text: "${tiny.test}" } }`,
+      }),
+    async (tiny, file) => {
+      const run = await experiment(
+        tiny,
+        file,
+        "--out",
+        tiny.out,
+        "--log-format",
+        "json",
+      );
+      assertEquals(run.code, 1);
+      const events = run.stderr.trimEnd().split("\n").map((line) =>
+        JSON.parse(line)
+      );
+      assert(
+        events.some(({ type, record }) =>
+          type === "cellEnd" && record.status === "failed"
+        ),
+      );
+      assertStringIncludes(run.stdout, "1 failed");
+    },
+    20,
+  );
+});
+
+Deno.test("experiment exits 2 on bad input, in one line without a stack", async () => {
+  await withTinyFile(
+    (tiny) => tinyYaml(tiny).replace("cache: {}", "cash: {}"),
+    async (tiny, file) => {
+      const typo = await experiment(tiny, file);
+      assertEquals(typo.code, 2);
+      assertMatch(
+        typo.stderr,
+        /^error: .*tiny\.yaml:\d+:3: unknown key "cash"/,
+      );
+      assertEquals(typo.stderr.trimEnd().split("\n").length, 1);
+      for (
+        const [args, message] of [
+          [[join(tiny.folder, "nothing.yaml")], "Cannot find experiment"],
+          [["quickstrat"], 'did you mean "quickstart"'],
+          [["--frobnicate"], "unknown option --frobnicate"],
+          [["worked-example", "--only", "palu*"], "matches no variant"],
+          [["worked-example", "--shard", "3/2"], "1 <= i <= n"],
+          [["worked-example", "--set", "model=nowhere"], "Cannot open model"],
+        ] as const
+      ) {
+        const { code, stderr } = await experiment(tiny, ...args);
+        assertEquals(code, 2, stderr);
+        assertStringIncludes(stderr, message);
+        assert(!stderr.includes("    at "));
+      }
+    },
+  );
+});
+
+Deno.test("Ctrl-C ends the run within 2 seconds with 130 and the command that goes on", async () => {
+  await withTinyFile(
+    (tiny) =>
+      tinyYaml(tiny, {
+        variants: "[{ method: original }]",
+        measure: `
+  perplexity: { text: "${tiny.test}", contexts: [32, 64] }`,
+      }),
+    async (tiny, file) => {
+      const child = command(tiny, [
+        file,
+        "--out",
+        tiny.out,
+        "--log-format",
+        "json",
+      ]).spawn();
+      let pid = 0;
+      let interruptedAt = 0;
+      const said: string[] = [];
+      for await (const line of decodedLines(child.stderr)) {
+        said.push(line);
+        if (line.includes('"type":"worker"')) pid = JSON.parse(line).pid;
+        if (interruptedAt === 0 && line.includes('"stage":"perplexity"')) {
+          interruptedAt = performance.now();
+          child.kill("SIGINT");
+        }
+      }
+      const { code } = await child.status;
+      const seconds = (performance.now() - interruptedAt) / 1000;
+      await child.stdout.cancel();
+      assertEquals(code, 130);
+      assert(seconds < 2, `took ${seconds} s`);
+      assertStringIncludes(
+        said.join("\n"),
+        `go on with: deno task experiment ${file} --out ${tiny.out} --log-format json --resume`,
+      );
+      // The engine process is gone too.
+      assert(pid > 0);
+      let alive = true;
+      for (let i = 0; i < 20 && alive; i++) {
+        alive = isRunning(pid);
+        await new Promise((done) => setTimeout(done, 50));
+      }
+      assertEquals(alive, false);
+      // Nothing half-written: the cell is missing, not damaged.
+      assertEquals([...Deno.readDirSync(join(tiny.out, "cells"))], []);
+    },
+    20_000,
+  );
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    // SIGCONT does nothing to a process that runs.
+    Deno.kill(pid, "SIGCONT");
+    return true;
+  } catch {
+    return false;
+  }
+}

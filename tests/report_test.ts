@@ -1,4 +1,4 @@
-// The report from run folders: reading, merging, numbers, escaping, publishing.
+// The report from run folders: reading, merging, numbers, figures, escaping.
 
 import {
   assert,
@@ -6,49 +6,29 @@ import {
   assertMatch,
   assertRejects,
   assertStringIncludes,
-  assertThrows,
 } from "@std/assert";
 import { InputError } from "../src/base/errors.ts";
-import { publish } from "../src/cli/publish.ts";
 import type { CellRecord } from "../src/experiment/record.ts";
 import { checksTable } from "../src/report/detail_tables.ts";
 import { axis, logTicks } from "../src/report/figure.ts";
 import {
   collectSeries,
-  loadPublished,
   loadRuns,
   makeFigures,
-  publishRun,
   renderPage,
-  renderReadmeSection,
   renderSummary,
-  updateReadme,
   writeReport,
 } from "../src/report/mod.ts";
 import { embedJson } from "../src/report/page.ts";
 import { PALETTES } from "../src/report/palette.ts";
 import { paretoFront } from "../src/report/point_figures.ts";
-import { scrub, scrubText } from "../src/report/scrub.ts";
 import { deltaNll } from "../src/report/series.ts";
 import { headlineTable } from "../src/report/tables.ts";
 import {
   LARGE,
-  type SampleOptions,
   SMALL,
-  writeSampleRun,
+  withSampleRun as withRun,
 } from "./fixtures/sample_run.ts";
-
-async function withRun(
-  options: SampleOptions,
-  use: (directory: string, records: CellRecord[]) => Promise<void>,
-): Promise<void> {
-  const directory = await Deno.makeTempDir({ prefix: "transmla-report-" });
-  try {
-    await use(directory, await writeSampleRun(directory, options));
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-}
 
 async function edit(
   path: string,
@@ -266,6 +246,28 @@ Deno.test("makeFigures() draws what was measured, the experiment's choice first"
   });
 });
 
+Deno.test("renderPage() and renderSummary() take any part of a run", async () => {
+  await withRun(LARGE, async (directory) => {
+    const whole = await loadRuns([directory]);
+    const parts: Record<string, (cell: CellRecord) => boolean> = {
+      cache: ({ measure }) => measure === "cache",
+      conversion: ({ measure }) => measure === "conversion",
+      perplexity: ({ measure }) => measure === "perplexity",
+      throughput: ({ measure }) => measure === "throughput",
+      baseline: ({ variant }) => variant.method === "original",
+      converted: ({ variant }) => variant.method !== "original",
+      failed: ({ status }) => status !== "ok",
+    };
+    for (const [name, isIn] of Object.entries(parts)) {
+      const part = { ...whole, cells: whole.cells.filter(isIn) };
+      assert(part.cells.length > 0, name);
+      const summary = renderSummary(part);
+      assertEquals(/NaN|undefined|Infinity/.test(summary), false, name);
+      assertStringIncludes(await renderPage(part), "</html>");
+    }
+  });
+});
+
 Deno.test("renderPage() escapes what files say and asks for nothing", async () => {
   await withRun(LARGE, async (directory) => {
     const html = await renderPage(await loadRuns([directory]));
@@ -308,110 +310,6 @@ Deno.test("renderSummary() has as many cells in every table line as in its headi
   });
 });
 
-Deno.test("scrubText() cuts folders and host names, not URLs, rates or texts", () => {
-  assertEquals(
-    scrubText("/home/ann/models/a.gguf and C:\\Users\\ann\\b.txt on box17", [
-      "box17",
-    ]),
-    "a.gguf and b.txt on host",
-  );
-  assertEquals(scrubText("file:/data/texts/c.txt"), "file:c.txt");
-  assertEquals(scrubText("file:///data/texts/c.txt"), "c.txt");
-  for (
-    const kept of [
-      "https://arxiv.org/abs/2502.07864",
-      "41.2 tokens/s",
-      "wikitext-2/test",
-      "int8 / int4",
-    ]
-  ) assertEquals(scrubText(kept), kept);
-  assertEquals(
-    scrub({ hostname: "box17", cpu: { model: "X" }, cwd: "/a/b" }),
-    { cpu: { model: "X" } } as unknown as {
-      hostname: string;
-      cpu: { model: string };
-      cwd: string;
-    },
-  );
-});
-
-Deno.test("publishRun() keeps the records and no path, user or host name", async () => {
-  await withRun(SMALL, async (directory, records) => {
-    const target = `${directory}/published`;
-    const published = await publishRun(directory, target);
-    for (
-      const name of [
-        "checks.json",
-        "environment.json",
-        "experiment.yaml",
-        "results.jsonl",
-        "summary.md",
-      ]
-    ) assert(published.files.includes(name), name);
-    assertEquals(
-      published.files.some((file) => file.endsWith(".svg")),
-      published.note === undefined,
-    );
-    for (const file of published.files) {
-      const text = await Deno.readTextFile(`${target}/${file}`);
-      assertEquals(/sample-host|\/home\/|someone/.test(text), false, file);
-    }
-    const again = await loadRuns([target]);
-    assertEquals(again.cells, records);
-  });
-});
-
-Deno.test("publish() wants exactly one run folder", async () => {
-  await assertRejects(() => publish([]), InputError, "0 run folders");
-  await assertRejects(() => publish(["a", "b"]), InputError, "2 run folders");
-});
-
-Deno.test("updateReadme() replaces what is between the markers, twice the same", () => {
-  const readme =
-    "# A\n<!-- results:begin -->\nold\n<!-- results:end -->\nrest\n";
-  const updated = updateReadme(readme, "new");
-  assertEquals(
-    updated,
-    "# A\n<!-- results:begin -->\n\nnew\n\n<!-- results:end -->\nrest\n",
-  );
-  assertEquals(updateReadme(updated, "new"), updated);
-  assertThrows(() => updateReadme("# A\n", "new"), InputError, "results:begin");
-});
-
-Deno.test("renderReadmeSection() gives each published experiment a table and its summary", async () => {
-  await withRun(SMALL, async (directory) => {
-    await publishRun(directory, `${directory}/published/one`);
-    const published = await loadPublished(
-      `${directory}/published`,
-      "results/published",
-    );
-    const section = renderReadmeSection(published);
-    assertStringIncludes(section, "### sample");
-    assertStringIncludes(section, "| transmla F4 m32 r128 bkv | 160 |");
-    assertStringIncludes(section, "(results/published/one/summary.md)");
-    assertEquals(
-      section.includes("figures/perplexity-by-cache.svg"),
-      published[0]!.figures.length > 0,
-    );
-  });
-});
-
-Deno.test({
-  name: "README.md shows what results/published holds",
-  ignore: !await exists("results/published"),
-  async fn() {
-    const readme = await Deno.readTextFile("README.md");
-    const section = renderReadmeSection(
-      await loadPublished("results/published"),
-    );
-    assertEquals(
-      readme === updateReadme(readme, section),
-      true,
-      "out of date: deno task readme writes it",
-    );
-  },
-});
-
 function find(
   records: readonly CellRecord[],
   label: string,
@@ -439,13 +337,4 @@ function contrast(a: string, b: string): number {
   };
   const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
   return (high! + 0.05) / (low! + 0.05);
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

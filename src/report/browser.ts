@@ -89,8 +89,11 @@ export async function withBrowser<T>(
 ): Promise<T> {
   const path = await findBrowser();
   if (path === undefined) {
+    const named = Deno.env.get("TRANSMLA_BROWSER");
     throw new UnavailableError(
-      "Cannot draw figures as no Chromium or Chrome is on PATH: install one, or set TRANSMLA_BROWSER to its path",
+      named === undefined
+        ? "Cannot draw figures as no Chromium or Chrome is on PATH: install one, or set TRANSMLA_BROWSER to its path"
+        : `Cannot draw figures as TRANSMLA_BROWSER must be the path of a Chromium or Chrome: current value is ${named}`,
     );
   }
   const profile = await Deno.makeTempDir({ prefix: "transmla-browser-" });

@@ -141,6 +141,29 @@ function layOut(figure, palette, width) {
   };
 }
 
+/** Puts a key below a figure that stands alone, without the page's. */
+function addKey(data, layout) {
+  for (const trace of data) trace.showlegend = trace.name !== undefined;
+  const named = data.filter((trace) => trace.showlegend);
+  const column = Math.max(...named.map((trace) => textWidth(trace.name))) + 46;
+  const columns = Math.max(1, Math.floor((layout.width - 40) / column));
+  const extra = Math.ceil(named.length / columns) * 19 + 16;
+  const plotHeight = layout.height - layout.margin.t - layout.margin.b;
+  layout.showlegend = true;
+  layout.legend = {
+    orientation: "h",
+    x: 0,
+    xref: "container",
+    xanchor: "left",
+    y: -layout.margin.b / plotHeight,
+    yanchor: "top",
+    bgcolor: "rgba(0,0,0,0)",
+    itemwidth: 30,
+  };
+  layout.height += extra;
+  layout.margin = { ...layout.margin, b: layout.margin.b + extra };
+}
+
 /** A function from data to pixels along one axis. */
 function scale(axis, from, to) {
   const [low, high] = axis.range;

@@ -198,7 +198,9 @@ function checksSection(run: RunData, number: Counter): string {
       } expected numbers were reproduced within tolerance.`
     : `${formatNumber(failed)} of ${
       formatNumber(run.checks.length)
-    } expected numbers were not reproduced within tolerance.`;
+    } expected numbers ${
+      failed === 1 ? "was" : "were"
+    } not reproduced within tolerance.`;
   return `<h2>Checks</h2>
 ${tableHtml("Expected and measured.", verdict, table, number)}`;
 }
@@ -214,7 +216,7 @@ function conversionSection(
 ${
     tableHtml(
       "Cost and kept energy.",
-      `Wall time of each conversion, with the calibration's share where it was not cached. ${
+      `Wall time of each conversion, with the calibration’s share where it was not cached. ${
         calibrationProtocol(run)
       }`,
       table,

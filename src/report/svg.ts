@@ -29,7 +29,9 @@ export async function drawFigures(
   if (figures.length === 0) return new Map();
   return await withBrowser(async (tab) => {
     await tab.evaluate(`${plotly};0`);
-    await tab.evaluate(`${runtime};globalThis.layOut = layOut;0`);
+    await tab.evaluate(
+      `${runtime};globalThis.layOut = layOut; globalThis.addKey = addKey;0`,
+    );
     const drawn = new Map<string, string>();
     for (const figure of figures) {
       drawn.set(figure.id, await drawFigure(tab, figure));
@@ -42,9 +44,10 @@ async function drawFigure(tab: Tab, figure: Figure): Promise<string> {
   const url = await tab.evaluate(`(async () => {
     let state = 1;
     Math.random = () => (state = state * 48271 % 2147483647) / 2147483647;
-    const { data, layout } = layOut(${JSON.stringify(drawable(figure))}, ${
-    JSON.stringify(PALETTES.light)
-  }, ${WIDTH});
+    const { data, layout, needsKey } = layOut(${
+    JSON.stringify(drawable(figure))
+  }, ${JSON.stringify(PALETTES.light)}, ${WIDTH});
+    if (needsKey) addKey(data, layout);
     return await Plotly.toImage({ data, layout }, { format: "svg", width: layout.width, height: layout.height });
   })()`);
   const [, text] = /^data:image\/svg\+xml,(.*)$/s.exec(String(url)) ?? [];

@@ -146,14 +146,16 @@ function addKey(data, layout) {
   for (const trace of data) trace.showlegend = trace.name !== undefined;
   const named = data.filter((trace) => trace.showlegend);
   const column = Math.max(...named.map((trace) => textWidth(trace.name))) + 46;
-  const columns = Math.max(1, Math.floor((layout.width - 40) / column));
+  const columns = Math.max(
+    1,
+    Math.floor((layout.width - layout.margin.l - layout.margin.r) / column),
+  );
   const extra = Math.ceil(named.length / columns) * 19 + 16;
   const plotHeight = layout.height - layout.margin.t - layout.margin.b;
   layout.showlegend = true;
   layout.legend = {
     orientation: "h",
     x: 0,
-    xref: "container",
     xanchor: "left",
     y: -layout.margin.b / plotHeight,
     yanchor: "top",
@@ -161,7 +163,11 @@ function addKey(data, layout) {
     itemwidth: 30,
   };
   layout.height += extra;
-  layout.margin = { ...layout.margin, b: layout.margin.b + extra };
+  layout.margin = {
+    ...layout.margin,
+    b: layout.margin.b + extra,
+    autoexpand: false,
+  };
 }
 
 /** A function from data to pixels along one axis. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import * as bench from "../mod.ts";
-import { byteTokenizerJson } from "./fixtures/byte_tokenizer.ts";
+import { writeTinyFolder } from "./fixtures/tiny_folder.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -51,17 +51,7 @@ async function run(example: string): Promise<string> {
   const folder = await Deno.makeTempDir({ prefix: "transmla-example-" });
   try {
     const model = join(folder, "model");
-    await Deno.mkdir(model);
-    for (const name of ["config.json", "model.safetensors"]) {
-      await Deno.copyFile(
-        join(ROOT, "tests/golden/llama", name),
-        join(model, name),
-      );
-    }
-    await Deno.writeTextFile(
-      join(model, "tokenizer.json"),
-      JSON.stringify(byteTokenizerJson()),
-    );
+    await writeTinyFolder(model, "llama");
     const file = join(folder, "example.ts");
     await Deno.writeTextFile(file, fit(example, model));
     const { success, stdout, stderr } = await new Deno.Command(

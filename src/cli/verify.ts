@@ -1,0 +1,83 @@
+// deno task verify DIR: reads a converted folder back and computes again what its
+// certificate says.
+
+import { join } from "node:path";
+import { CheckpointError, InputError } from "../base/errors.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { openEngine } from "../engine/open.ts";
+import {
+  CERTIFICATE,
+  type Certificate,
+  checkCertificate,
+} from "./certificate.ts";
+import { loadLatentModel } from "./latent_checkpoint.ts";
+import { EXIT, paint, parseFlags, print, runVerb } from "./terminal.ts";
+
+const HELP = `deno task verify DIR
+
+Checks a folder that \`deno task convert\` wrote: file hashes, norms of all
+tensors, the groups' shared up-projections, losses, decoding from the cache
+against one prefill, bytes of the cache. Exit code 1 if a check does not hold.`;
+
+/**
+ * The verb.
+ *
+ * @param args Command line arguments.
+ * @returns The exit code.
+ * @throws {InputError} If no folder is given.
+ * @throws {CheckpointError} If the folder is not a converted model.
+ */
+export async function verify(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, {});
+  if (flags["help"] === true) {
+    print(HELP);
+    return EXIT.ok;
+  }
+  const [folder] = flags._;
+  if (folder === undefined || flags._.length > 1) {
+    throw new InputError("one folder must be given; deno task verify DIR");
+  }
+  const certificate = await readCertificate(join(folder, "certificate.json"));
+  const checkpoint = await openCheckpoint(folder);
+  const engine = await openEngine("onnx");
+  try {
+    const { model, sizes } = loadLatentModel(checkpoint);
+    const checks = await checkCertificate(
+      folder,
+      checkpoint,
+      model,
+      sizes,
+      certificate,
+      engine,
+    );
+    for (const { what, holds, details } of checks) {
+      const mark = holds
+        ? paint("ok    ", "green", Deno.stdout)
+        : paint("FAILED", "red", Deno.stdout);
+      print(`${mark}  ${what}: ${details}`);
+    }
+    return checks.every(({ holds }) => holds) ? EXIT.ok : EXIT.failed;
+  } finally {
+    await engine.close();
+    checkpoint.tensors.close();
+  }
+}
+
+async function readCertificate(path: string): Promise<Certificate> {
+  let content: unknown;
+  try {
+    content = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    throw new CheckpointError(
+      `Cannot read ${path}: ${(error as Error).message}`,
+    );
+  }
+  const parsed = CERTIFICATE.safeParse(content);
+  if (parsed.success) return parsed.data;
+  const { path: field, message } = parsed.error.issues[0]!;
+  throw new CheckpointError(
+    `Cannot use ${path} as ${field.join(".")} is wrong: ${message}`,
+  );
+}
+
+if (import.meta.main) await runVerb(verify);

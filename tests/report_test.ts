@@ -8,6 +8,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { InputError } from "../src/base/errors.ts";
+import { report } from "../src/cli/report.ts";
 import type { CellRecord } from "../src/experiment/record.ts";
 import { checksTable } from "../src/report/detail_tables.ts";
 import { axis, logTicks } from "../src/report/figure.ts";
@@ -295,6 +296,24 @@ Deno.test("writeReport() writes the same files again", async () => {
       before,
     );
     assertStringIncludes(before[0]!, "| transmla F4 m32 r88 bkv | 120 |");
+  });
+});
+
+Deno.test("report() merges folders into --out, and exits with 1 for a broken cell", async () => {
+  await withRun(SMALL, async (directory, records) => {
+    const out = `${directory}/merged`;
+    assertEquals(await report([directory, directory, "--out", out]), 0);
+    assertStringIncludes(await Deno.readTextFile(`${out}/report.html`), "<h1>");
+    await Deno.writeTextFile(
+      `${directory}/cells/${records[0]!.cell}.json`,
+      "[]",
+    );
+    assertEquals(await report([directory]), 1);
+    assertStringIncludes(
+      await Deno.readTextFile(`${directory}/summary.md`),
+      `${records[0]!.cell}.json`,
+    );
+    await assertRejects(() => report([]), InputError, "no run folder");
   });
 });
 

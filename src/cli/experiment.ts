@@ -91,7 +91,7 @@ export async function experiment(args: readonly string[]): Promise<number> {
   const limit = integerFlag(flags, "limit", 1);
   const timeoutSeconds = integerFlag(flags, "timeout", 1);
   const voice = new Voice(flags);
-  const interruption = new Interruption(args);
+  const interruption = new Interruption(args, (message) => voice.warn(message));
   const source = await readExperimentFile(flags._[0]);
   const parsed = parseExperiment(source.text, source.path, {
     set: overrides(flags),
@@ -265,14 +265,14 @@ class Interruption {
   readonly #controller = new AbortController();
   #running = false;
 
-  constructor(args: readonly string[]) {
+  constructor(args: readonly string[], say: (message: string) => void) {
     const kept = args.filter((arg) => arg !== "--force" && arg !== "--resume");
     const command = ["deno task experiment", ...kept.map(quoted), "--resume"];
     const interrupt = () => {
       if (this.#controller.signal.aborted || !this.#running) {
         Deno.exit(EXIT.interrupted);
       }
-      note(`\ninterrupted; go on with: ${command.join(" ")}`);
+      say(`interrupted; go on with: ${command.join(" ")}`);
       // Whatever hangs, the process is gone within 2 seconds.
       Deno.unrefTimer(setTimeout(() => Deno.exit(EXIT.interrupted), 1500));
       this.#controller.abort();

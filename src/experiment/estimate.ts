@@ -21,7 +21,7 @@ export interface CellEstimate {
 export const ASSUMED_GFLOPS = 100;
 
 /** Part of the GEMM rate that a whole forward pass reaches on a CPU. */
-const EFFICIENCY = 0.6;
+const EFFICIENCY = 0.8;
 
 /**
  * Parameters of a decoder.

@@ -13,6 +13,7 @@ import { explain, type Located, type Path, place } from "./locate.ts";
 import { nearestName } from "../text/nearest_name.ts";
 import type { VariantRecord } from "./record.ts";
 import {
+  defaultOptions,
   type Experiment,
   type ExperimentFile,
   experimentSchema,
@@ -196,7 +197,7 @@ function resolve(
     );
   }
   if (problems.length > 0) throw new InputError(problems.join("\n"));
-  const labels = variantLabels(variants, own);
+  const labels = variantLabels(variants, own, defaultsIn(methods));
   problems.push(...semanticProblems(parsed, variants, labels, at));
   if (problems.length > 0) throw new InputError(problems.join("\n"));
 
@@ -341,12 +342,28 @@ export function baselineIndices(
   return first < 0 ? [] : [first];
 }
 
-/** Labels of an experiment's variants. */
-export function labelsOf(experiment: Experiment): string[] {
+/**
+ * Labels of an experiment's variants.
+ *
+ * @param experiment Of parseExperiment().
+ * @param methods The methods that its variants name.
+ */
+export function labelsOf(
+  experiment: Experiment,
+  methods: readonly Method[] = METHODS,
+): string[] {
   return variantLabels(
     experiment.variants.map((variant) => withoutKeys(variant)),
     experiment.variants.map(({ label }) => label),
+    defaultsIn(methods),
   );
+}
+
+function defaultsIn(methods: readonly Method[]) {
+  return (name: string) => {
+    const method = methods.find((method) => method.name === name);
+    return method === undefined ? {} : defaultOptions(method);
+  };
 }
 
 /** A variant without the keys that are not options. */

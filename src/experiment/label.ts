@@ -10,21 +10,27 @@ const ABBREVIATIONS: Readonly<
   qkRopeHeadDim: (value) => `m${short(value)}`,
   kvLoraRank: (value) => value === undefined ? undefined : `r${short(value)}`,
   balanceKv: (value) =>
-    value === false || value === "off" || value === "none" ? undefined : "bkv",
+    value === false
+      ? undefined
+      : value === true
+      ? "bkv"
+      : `bkv=${short(value)}`,
 };
 
 /**
  * Names variants. The abbreviations come first, in this order; then every
- * option that differs between variants of the same method; then, if two
- * variants are still the same, a number.
+ * option that differs between variants of the same method and is not at its
+ * default; then, if two variants are still the same, a number.
  *
  * @param variants All variants of a run, defaults filled in.
  * @param own A name given in the file, which is kept as it is.
+ * @param defaults Default options of a method.
  * @returns One label each.
  */
 export function variantLabels(
   variants: readonly VariantRecord[],
   own: readonly (string | undefined)[] = [],
+  defaults: (method: string) => Readonly<Record<string, unknown>> = () => ({}),
 ): string[] {
   const labels = variants.map((variant, i) => {
     const given = own[i];
@@ -35,15 +41,13 @@ export function variantLabels(
       const word = abbreviate(variant[key]);
       if (word !== undefined) words.push(word);
     }
+    const standard = defaults(variant.method);
     for (const key of differing(variants, variant.method)) {
-      if (key in ABBREVIATIONS && key !== "balanceKv") continue;
-      if (key === "balanceKv" && typeof variant[key] !== "string") continue;
-      if (variant[key] === undefined) continue;
-      words.push(
-        key === "balanceKv"
-          ? `${short(variant[key])}`
-          : `${key}=${short(variant[key])}`,
-      );
+      if (key in ABBREVIATIONS || variant[key] === undefined) continue;
+      if (JSON.stringify(variant[key]) === JSON.stringify(standard[key])) {
+        continue;
+      }
+      words.push(`${key}=${short(variant[key])}`);
     }
     return words.join(" ");
   });

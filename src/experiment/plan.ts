@@ -49,7 +49,7 @@ export function planExperiment(
   methods: readonly Method[] = METHODS,
 ): Plan {
   const resolved: Experiment = { ...experiment, model: inputs.modelName };
-  const labels = labelsOf(resolved);
+  const labels = labelsOf(resolved, methods);
   const variants = resolved.variants.map(withoutKeys);
   checkVariants(variants, labels, inputs, methods);
   checkContexts(resolved, inputs);

@@ -258,6 +258,22 @@ function withoutDefault(schema: z.ZodType): z.ZodType {
 }
 
 /**
+ * The options of a method that have a default, with it.
+ *
+ * @param method The method.
+ */
+export function defaultOptions(method: Method): Record<string, unknown> {
+  const defaults: Record<string, unknown> = {};
+  for (const [key, option] of Object.entries(method.options.shape)) {
+    const parsed = (option as z.ZodType).safeParse(undefined);
+    if (parsed.success && parsed.data !== undefined) {
+      defaults[key] = parsed.data;
+    }
+  }
+  return defaults;
+}
+
+/**
  * The JSON Schema for editors, as experiments/schema.json has it.
  *
  * @param methods The methods that `variants` may name.

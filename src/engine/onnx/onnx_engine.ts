@@ -32,6 +32,7 @@ export async function openOnnxEngine(options: EngineOptions): Promise<Engine> {
   }
   await probe(device);
   const runtime = { device, ...(threads === undefined ? {} : { threads }) };
+  const sessions: OnnxSession[] = [];
   return {
     describe: () => ({
       name: "onnx",
@@ -40,9 +41,14 @@ export async function openOnnxEngine(options: EngineOptions): Promise<Engine> {
       version: `onnxruntime ${ort.env.versions.node}`,
     }),
     async open(model: DecoderModel) {
-      return new OnnxSession(await loadModel(model, device), runtime);
+      const loaded = await loadModel(model, device);
+      const session = new OnnxSession(loaded, runtime);
+      sessions.push(session);
+      return session;
     },
-    close: () => Promise.resolve(),
+    async close() {
+      for (const session of sessions) await session.close();
+    },
   };
 }
 

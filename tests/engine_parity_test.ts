@@ -8,7 +8,16 @@ import {
   assertRejects,
 } from "@std/assert";
 import { UnavailableError } from "../src/base/errors.ts";
-import { cacheWidths, type DecoderModel } from "../src/model/decoder.ts";
+import { tensor } from "../src/base/tensor.ts";
+import {
+  cacheWidths,
+  type DecoderLayer,
+  type DecoderModel,
+  type GqaAttention,
+  type Linear,
+  type MlaAttention,
+  type PartialRopeAttention,
+} from "../src/model/decoder.ts";
 import type { Engine, Session } from "../src/engine/engine.ts";
 import { loadModel } from "../src/engine/onnx/loaded_model.ts";
 import { OnnxSession } from "../src/engine/onnx/onnx_session.ts";
@@ -208,6 +217,98 @@ Deno.test("onnx score() and prefill() do not depend on the batch", async () => {
       });
     }
   });
+});
+
+Deno.test("onnx runs attention that rotates nothing or everything", async () => {
+  const merged = 2 * 16;
+  for (const qkRopeHeadDim of [0, merged]) {
+    const model = await tinyKindsModel({ seed: 8, kinds: ["partialRope"] });
+    const layer = await model.layer(0);
+    const attention = layer.attention as PartialRopeAttention;
+    const rotary = {
+      layout: "interleaved",
+      frequencies: Float64Array.from(
+        { length: qkRopeHeadDim / 2 },
+        (_, i) => 10 ** (-i / 4),
+      ),
+    } as const;
+    await compare(
+      onlyLayer(model, {
+        ...layer,
+        attention: { ...attention, qkRopeHeadDim, rotary },
+      }),
+      `partialRope with m = ${qkRopeHeadDim}`,
+    );
+  }
+  const model = await tinyKindsModel({ seed: 9, kinds: ["mla"] });
+  const layer = await model.layer(0);
+  const mla = layer.attention as MlaAttention;
+  const firstRows = ({ weight }: Linear, rows: number): Linear => {
+    const columns = weight.shape[1]!;
+    const data = weight.data.subarray(0, rows * columns);
+    return { weight: tensor(data, [rows, columns]) };
+  };
+  await compare(
+    onlyLayer(model, {
+      ...layer,
+      attention: {
+        ...mla,
+        qkRopeHeadDim: 0,
+        rotary: { layout: "interleaved", frequencies: new Float64Array(0) },
+        qProj: firstRows(mla.qProj, mla.numAttentionHeads * mla.qkNopeHeadDim),
+        kvAProjWithMqa: firstRows(mla.kvAProjWithMqa, mla.kvLoraRank),
+      },
+    }),
+    "mla with m = 0",
+  );
+});
+
+/** Scores and decoding of one model against the reference engine. */
+async function compare(model: DecoderModel, what: string): Promise<void> {
+  const sessions = [
+    await (await openEngine("onnx", { threads: 2 })).open(model),
+    await (await openEngine("reference")).open(model),
+  ] as const;
+  const batch = [61, 62].map((seed) => randomTokens(seed, 30, 256));
+  const [actual, expected] = [
+    await sessions[0].score(batch),
+    await sessions[1].score(batch),
+  ];
+  for (const [b, nll] of actual.entries()) {
+    assertClose(nll, expected[b]!, { atol: ATOL, what: `score of ${what}` });
+  }
+  for (const session of sessions) {
+    await session.prefill(batch, 2);
+    await session.decode(2);
+  }
+  for (const [b, logits] of sessions[0].lastLogits().entries()) {
+    assertClose(logits, sessions[1].lastLogits()[b]!, {
+      atol: ATOL,
+      what: `last logits of ${what}`,
+    });
+  }
+  for (const session of sessions) await session.close();
+}
+
+/** A model of one layer, and all else of another. */
+function onlyLayer(model: DecoderModel, layer: DecoderLayer): DecoderModel {
+  return { ...model, layer: () => Promise.resolve(layer) };
+}
+
+Deno.test("onnx refuses query heads that key-value heads do not divide", async () => {
+  const model = await tinyKindsModel({ seed: 1, kinds: ["gqa"] });
+  const layer = await model.layer(0);
+  const attention = layer.attention as GqaAttention;
+  const engine = await openEngine("onnx");
+  await assertRejects(
+    () =>
+      engine.open(onlyLayer(model, {
+        ...layer,
+        attention: { ...attention, numKeyValueHeads: 3 },
+      })),
+    RangeError,
+    "numKeyValueHeads must divide numAttentionHeads (4): current value is 3",
+  );
 });
 
 Deno.test("onnx graphs for GPUs equal the reference on the CPU too", async () => {

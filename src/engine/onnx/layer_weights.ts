@@ -61,6 +61,7 @@ export interface PreparedLayer {
  * @param layer The layer.
  * @param eps RMSNorm's epsilon.
  * @throws {ShapeError} If a weight has another shape than the layer's sizes say.
+ * @throws {RangeError} If the key-value heads do not divide the query heads.
  */
 export function prepareLayer(layer: DecoderLayer, eps: number): PreparedLayer {
   const weights = new Map<string, Tensor>();
@@ -81,9 +82,15 @@ function prepareAttention(
   attention: Attention,
   weights: Map<string, Tensor>,
 ): AttentionSizes {
+  const { numAttentionHeads, numKeyValueHeads } = attention;
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    throw new RangeError(
+      `Cannot prepare attention as numKeyValueHeads must divide numAttentionHeads (${numAttentionHeads}): current value is ${numKeyValueHeads}`,
+    );
+  }
   switch (attention.kind) {
     case "gqa": {
-      const { headDim, numAttentionHeads, numKeyValueHeads } = attention;
+      const { headDim } = attention;
       checkRotary(attention.rotary, headDim);
       setLinear(weights, "qProj", attention.qProj, numAttentionHeads * headDim);
       setLinear(weights, "kProj", attention.kProj, numKeyValueHeads * headDim);

@@ -33,8 +33,19 @@ export function logitsGraph(head: HeadWeights, target: Target): GraphBuilder {
 export function lossGraph(head: HeadWeights, target: Target): GraphBuilder {
   const { graph, logits } = headGraph(head, target);
   const labels = graph.input("labels", "int64", ["rows", 1]);
-  const all = graph.node("LogSoftmax", [logits], { axis: -1 });
-  const own = graph.node("GatherElements", [all, labels], { axis: 1 });
+  const axis = graph.ints([1]);
+  const pick = (values: string) =>
+    graph.node("GatherElements", [values, labels], { axis: 1 });
+  let own: string;
+  if (target.device === "cpu") {
+    own = pick(graph.node("LogSoftmax", [logits], { axis: -1 }));
+  } else {
+    // onnxruntime's WebGPU provider has no LogSoftmax: it would bring all logits back.
+    const top = graph.node("ReduceMax", [logits, axis]);
+    const shifted = graph.node("Sub", [logits, top]);
+    const sum = graph.node("ReduceSum", [graph.node("Exp", [shifted]), axis]);
+    own = graph.node("Sub", [pick(shifted), graph.node("Log", [sum])]);
+  }
   graph.output("logProbability", own, "float32", ["rows", 1]);
   return graph;
 }

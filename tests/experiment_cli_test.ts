@@ -211,3 +211,52 @@ function isRunning(pid: number): boolean {
     return false;
   }
 }
+
+async function verb(name: string, ...args: string[]) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", name, ...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    code,
+    stdout: decoder.decode(stdout),
+    stderr: decoder.decode(stderr),
+  };
+}
+
+Deno.test("validate accepts every experiment of the repository and exits 2 on a bad one", async () => {
+  const all = await verb("validate");
+  assertEquals(all.code, 0, all.stderr);
+  assertMatch(all.stdout, /experiments\/quickstart\.yaml: good, \d+ variants/);
+  const bad = await verb(
+    "validate",
+    "quickstart",
+    "--set",
+    "engine.name=cuda",
+  );
+  assertEquals(bad.code, 2);
+  assertStringIncludes(
+    bad.stderr,
+    '--set engine.name=cuda: engine.name: found "cuda"; allowed: reference, onnx',
+  );
+});
+
+Deno.test("list names methods with their options, models, texts and experiments", async () => {
+  const all = await verb("list");
+  assertEquals(all.code, 0, all.stderr);
+  for (
+    const word of [
+      "transmla: ",
+      "kvLoraRank",
+      "synthetic:worked-example",
+      "wikitext-2/test",
+      "official-parity",
+    ]
+  ) assertStringIncludes(all.stdout, word);
+  const wrong = await verb("list", "figures");
+  assertEquals(wrong.code, 2);
+  assertStringIncludes(wrong.stderr, "allowed: methods, models, texts");
+});

@@ -40,6 +40,7 @@ report:
 `;
 
 const INPUTS: Inputs = {
+  requestedModels: ["smollm2-135m"],
   modelName: "smollm2-135m",
   modelSha256: "aa",
   config: SYNTHETIC_CONFIGS["smollm2-135m"]!,

@@ -11,11 +11,8 @@ import { join } from "node:path";
 import { InputError } from "../src/base/errors.ts";
 import { studentT } from "../src/evaluation/student_t.ts";
 import type { CellRecord } from "../src/experiment/record.ts";
-import {
-  type RunEvent,
-  type RunOptions,
-  runPlan,
-} from "../src/experiment/run.ts";
+import { runPlan } from "../src/experiment/run.ts";
+import type { RunEvent, RunOptions } from "../src/experiment/run_options.ts";
 import { withDeltas } from "../src/experiment/assemble.ts";
 import type { Plan } from "../src/experiment/plan.ts";
 import {

@@ -8,25 +8,24 @@ import { identifyInputs } from "../experiment/inputs.ts";
 import { machineIdentity } from "../experiment/machine.ts";
 import { type Plan, planExperiment } from "../experiment/plan.ts";
 import { isResult, RunFolder } from "../experiment/run_folder.ts";
+import { runPlan } from "../experiment/run.ts";
 import {
   runDirectory,
-  type RunEvent,
   type RunOptions,
-  runPlan,
   type RunResult,
   selectCells,
-} from "../experiment/run.ts";
+} from "../experiment/run_options.ts";
 import type { Experiment } from "../experiment/schema.ts";
 import { readExperimentFile } from "./experiment_source.ts";
 import { checkTable, planTable, resultTable } from "./experiment_tables.ts";
-import { Progress } from "./progress.ts";
+import { Interruption } from "./interruption.ts";
+import { RunVoice } from "./run_voice.ts";
 import {
   EXIT,
   type Flags,
   formatSeconds,
   integerFlag,
   note,
-  paint,
   parseFlags,
   print,
   runVerb,
@@ -90,7 +89,7 @@ export async function experiment(args: readonly string[]): Promise<number> {
   checkFlags(flags);
   const limit = integerFlag(flags, "limit", 1);
   const timeoutSeconds = integerFlag(flags, "timeout", 1);
-  const voice = new Voice(flags);
+  const voice = new RunVoice(flags);
   const interruption = new Interruption(args, (message) => voice.warn(message));
   const source = await readExperimentFile(flags._[0]);
   const parsed = parseExperiment(source.text, source.path, {
@@ -148,7 +147,7 @@ function overrides(flags: Flags): string[] {
   ];
 }
 
-async function planOf(parsed: Experiment, voice: Voice): Promise<Plan> {
+async function planOf(parsed: Experiment, voice: RunVoice): Promise<Plan> {
   const inputs = await identifyInputs(parsed, (message) => voice.say(message), {
     progress: (done, total, what) => voice.download(done, total, what),
   });
@@ -219,7 +218,7 @@ async function measuredRate(folder: RunFolder): Promise<number | undefined> {
 
 async function finish(
   result: RunResult,
-  voice: Voice,
+  voice: RunVoice,
   flags: Flags,
 ): Promise<void> {
   print(resultTable(result.records));
@@ -258,160 +257,6 @@ async function finish(
     if (flags.verbose) note((error as Error).stack ?? "");
   }
   print(`results  ${new RunFolder(result.runDir).file("results.jsonl")}`);
-}
-
-/** What Ctrl-C does: at once outside a run; in a run, the engine is ended and what is measured is kept. */
-class Interruption {
-  readonly #controller = new AbortController();
-  #running = false;
-
-  constructor(args: readonly string[], say: (message: string) => void) {
-    const kept = args.filter((arg) => arg !== "--force" && arg !== "--resume");
-    const command = ["deno task experiment", ...kept.map(quoted), "--resume"];
-    const interrupt = () => {
-      if (this.#controller.signal.aborted || !this.#running) {
-        Deno.exit(EXIT.interrupted);
-      }
-      say(`interrupted; go on with: ${command.join(" ")}`);
-      // Whatever hangs, the process is gone within 2 seconds.
-      Deno.unrefTimer(setTimeout(() => Deno.exit(EXIT.interrupted), 1500));
-      this.#controller.abort();
-    };
-    Deno.addSignalListener("SIGINT", interrupt);
-    if (Deno.build.os !== "windows") {
-      Deno.addSignalListener("SIGTERM", interrupt);
-    }
-  }
-
-  begin(): AbortSignal {
-    this.#running = true;
-    return this.#controller.signal;
-  }
-}
-
-function quoted(arg: string): string {
-  return /^[\w./=:,@%+-]+$/.test(arg)
-    ? arg
-    : `'${arg.replaceAll("'", `'\\''`)}'`;
-}
-
-/** Tells the run's events in the way that was asked for. */
-class Voice {
-  readonly #json: boolean;
-  readonly #quiet: boolean;
-  readonly #verbose: boolean;
-  readonly #progress: Progress;
-
-  constructor(flags: Flags) {
-    this.#json = flags["log-format"] === "json";
-    this.#quiet = Boolean(flags.quiet);
-    this.#verbose = Boolean(flags.verbose);
-    this.#progress = this.#json || this.#quiet
-      ? new Progress("none")
-      : new Progress();
-  }
-
-  say(message: string): void {
-    if (this.#quiet) return;
-    if (this.#json) return this.#line({ type: "log", level: "info", message });
-    this.#progress.clear();
-    note(message);
-  }
-
-  warn(message: string): void {
-    if (this.#json) return this.#line({ type: "log", level: "warn", message });
-    this.#progress.clear();
-    note(paint(message, "yellow"));
-  }
-
-  download(done: number, total: number, what: string): void {
-    if (this.#json) {
-      return this.#line({
-        type: "progress",
-        stage: `download ${what}`,
-        done,
-        total,
-      });
-    }
-    this.#progress.update(`download ${what}`, done, total);
-  }
-
-  end(): void {
-    this.#progress.clear();
-  }
-
-  event(event: RunEvent): void {
-    if (this.#json) return this.#line(event);
-    switch (event.type) {
-      case "start":
-        this.say(
-          event.present === 0
-            ? `run folder ${event.runDir}: ${event.cells} cells to measure`
-            : `run folder ${event.runDir}: ${event.present} of ${event.cells} cells are there; going on with the rest (--force measures all again)`,
-        );
-        break;
-      case "cellStart":
-        this.#progress.begin(
-          `[${
-            event.index + 1
-          }/${event.total}] ${event.cell.variantLabel} ${event.cell.measure} ${
-            event.cell.contextTokens ?? ""
-          }`.trimEnd(),
-        );
-        break;
-      case "progress":
-        this.#progress.update(event.stage, event.done, event.total);
-        break;
-      case "cellEnd": {
-        const { record } = event;
-        const status = record.status === "ok"
-          ? paint("ok", "green")
-          : paint(record.status, "red");
-        this.say(
-          `[${
-            event.index + 1
-          }/${event.total}] ${status} ${record.variantLabel} ${record.measure} ${
-            record.contextTokens ?? ""
-          } ${headline(event)} (${formatSeconds(record.wallSeconds)})`
-            .replaceAll(/ {2,}/g, " "),
-        );
-        break;
-      }
-      case "log":
-        if (event.level === "info" || this.#verbose) this.say(event.message);
-        break;
-      case "worker":
-        if (this.#verbose) this.say(`engine process ${event.pid}`);
-        break;
-      default:
-        event satisfies never;
-    }
-  }
-
-  #line(value: unknown): void {
-    note(
-      JSON.stringify({ time: new Date().toISOString(), ...value as object }),
-    );
-  }
-}
-
-/** The one figure of a cell that a reader waits for. */
-function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
-  if (record.metrics === undefined) return record.error ?? "";
-  switch (record.measure) {
-    case "perplexity":
-      return `perplexity ${record.metrics!.value.toFixed(4)}`;
-    case "cache":
-      return `${
-        record.metrics!.elementsPerTokenPerLayer
-      } numbers a token and layer`;
-    case "throughput":
-      return `${
-        record.metrics!.decodeTokensPerSecond.toFixed(1)
-      } tokens/s decode`;
-    case "conversion":
-      return record.metrics!.calibrationCached ? "calibration cached" : "";
-  }
 }
 
 if (import.meta.main) await runVerb(experiment);

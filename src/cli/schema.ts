@@ -13,6 +13,9 @@ export async function schema(): Promise<number> {
   const url = new URL("../../experiments/schema.json", import.meta.url);
   const text = JSON.stringify(experimentJsonSchema(METHODS), null, 2);
   await Deno.writeTextFile(url, `${text}\n`);
+  await new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--quiet", decodeURIComponent(url.pathname)],
+  }).output();
   note("experiments/schema.json");
   return EXIT.ok;
 }

@@ -31,6 +31,8 @@ export interface OpenedModel {
 
 /** Identities of all inputs: what decides a cell's id. */
 export interface Inputs {
+  /** As the experiment lists them; the first that could be had is `modelName`. */
+  readonly requestedModels: readonly string[];
   readonly modelName: string;
   readonly modelSha256: string;
   readonly config: ModelConfig;
@@ -154,6 +156,7 @@ export async function identifyInputs(
       assertDisjoint(calibration, test);
     }
     return {
+      requestedModels: names,
       modelName: opened.name,
       modelSha256: opened.model.sha256,
       config: opened.model.config,

@@ -88,6 +88,7 @@ export async function environmentOf(
     },
     model: {
       name: inputs.modelName,
+      requested: inputs.requestedModels,
       sha256: inputs.modelSha256,
       files: inputs.files,
       tokenizerSha256: inputs.tokenizerSha256 ?? null,

@@ -3,108 +3,28 @@
 
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import { InputError } from "../base/errors.ts";
+import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import type { EngineDescription } from "../engine/engine.ts";
-import {
-  type Check,
-  evaluateChecks,
-  toCsv,
-  toJsonLines,
-  withDeltas,
-} from "./assemble.ts";
-import { shardOf } from "./expand.ts";
-import { matchesGlob } from "./glob.ts";
+import { evaluateChecks, toCsv, toJsonLines, withDeltas } from "./assemble.ts";
+import { cellRecord, type Outcome } from "./cell_record.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import { environmentOf, type GitState, gitState } from "./provenance.ts";
-import { type CellRecord, type CellStatus, SCHEMA_VERSION } from "./record.ts";
+import type { CellRecord } from "./record.ts";
 import { isResult, RunFolder, writeAtomically } from "./run_folder.ts";
+import {
+  runDirectory,
+  type RunEvent,
+  type RunOptions,
+  type RunResult,
+  selectCells,
+} from "./run_options.ts";
 import {
   WorkerClient,
   WorkerDeath,
   WorkerInterrupted,
   WorkerTimeout,
 } from "./worker_client.ts";
-
-/** What a run tells while it goes on. */
-export type RunEvent =
-  | {
-    readonly type: "start";
-    readonly runDir: string;
-    /** Cells of this call, and how many of them are there already. */
-    readonly cells: number;
-    readonly present: number;
-  }
-  /** An engine process was started. */
-  | { readonly type: "worker"; readonly pid: number }
-  | {
-    readonly type: "cellStart";
-    readonly index: number;
-    readonly total: number;
-    readonly cell: PlannedCell;
-  }
-  | {
-    readonly type: "progress";
-    readonly stage: string;
-    readonly done: number;
-    readonly total: number;
-  }
-  | {
-    readonly type: "cellEnd";
-    readonly index: number;
-    readonly total: number;
-    readonly record: CellRecord;
-  }
-  | {
-    readonly type: "log";
-    readonly level: "info" | "debug";
-    readonly message: string;
-  };
-
-/** How to run. */
-export interface RunOptions {
-  /** The run folder. @default results/runs/<experiment>/<run id> */
-  readonly out?: string;
-  /** Measure again what is there. */
-  readonly force?: boolean;
-  /** A glob over variant labels. */
-  readonly only?: string;
-  /** Measure at most so many cells. */
-  readonly limit?: number;
-  /** "i/n" */
-  readonly shard?: string;
-  /** Stop at the first cell that is not a result. */
-  readonly failFast?: boolean;
-  /** Of a cell; overrides the experiment's. */
-  readonly timeoutSeconds?: number;
-  /** Aborted: the run stops at once and keeps what is measured. */
-  readonly signal?: AbortSignal;
-  readonly argv?: readonly string[];
-  /** Whether to measure the machine's GEMM rate for environment.json. @default true */
-  readonly measureRate?: boolean;
-  /** Folder of cached moments. @default in the suite's cache folder */
-  readonly momentsFolder?: string;
-  onEvent?(event: RunEvent): void;
-}
-
-/** How a run ended. */
-export interface RunResult {
-  readonly runDir: string;
-  /** Of the whole plan, in its order, those that are recorded; with deltas. */
-  readonly records: readonly CellRecord[];
-  readonly checks: readonly Check[];
-  /** Cells of the plan without a record. */
-  readonly missing: number;
-  readonly counts: Readonly<Record<CellStatus, number>>;
-  readonly interrupted: boolean;
-  /** 0: all selected cells are results and all checks pass; 1: not so; 130: interrupted. */
-  readonly exitCode: 0 | 1 | 130;
-}
-
-/** The folder that a plan runs in. */
-export function runDirectory(plan: Plan, out?: string): string {
-  return out ?? join("results", "runs", plan.experiment.name, plan.runId);
-}
 
 /**
  * Runs a plan, or what is left of it.
@@ -118,37 +38,6 @@ export async function runPlan(
   options: RunOptions = {},
 ): Promise<RunResult> {
   return await new Run(plan, options).all();
-}
-
-/**
- * The cells that a selection leaves.
- *
- * @param cells Of the plan.
- * @param selection Glob and shard.
- * @throws {InputError} If none is left.
- */
-export function selectCells(
-  cells: readonly PlannedCell[],
-  selection: Pick<RunOptions, "only" | "shard">,
-): PlannedCell[] {
-  const { only, shard } = selection;
-  let selected = cells.filter(({ variantLabel }) =>
-    only === undefined || matchesGlob(only, variantLabel)
-  );
-  if (selected.length === 0) {
-    const labels = [...new Set(cells.map((cell) => cell.variantLabel))];
-    throw new InputError(
-      `--only ${only}: matches no variant; variants: ${labels.join(", ")}`,
-    );
-  }
-  if (shard !== undefined) {
-    try {
-      selected = shardOf(selected, shard);
-    } catch (error) {
-      throw new InputError(`--shard ${shard}: ${(error as Error).message}`);
-    }
-  }
-  return selected;
 }
 
 class Run {
@@ -385,55 +274,13 @@ class Run {
     }
   }
 
-  #record(
-    cell: PlannedCell,
-    started: Date,
-    outcome: {
-      readonly status: CellStatus;
-      readonly error?: string;
-      readonly metrics?: CellRecord["metrics"];
-      readonly peakMemoryBytes?: number;
-      readonly wallSeconds?: number;
-    },
-  ): CellRecord {
-    const { experiment, inputs, runId } = this.#plan;
-    const { config } = inputs;
-    const engine = this.#engine;
-    return {
-      schemaVersion: SCHEMA_VERSION,
-      experiment: experiment.name,
-      runId,
-      cell: cell.cell,
-      status: outcome.status,
-      ...(outcome.error === undefined ? {} : { error: outcome.error }),
-      model: {
-        id: inputs.modelName,
-        sha256: inputs.modelSha256,
-        modelType: config.modelType,
-        numHiddenLayers: config.numHiddenLayers,
-        hiddenSize: config.hiddenSize,
-        numAttentionHeads: config.numAttentionHeads,
-        numKeyValueHeads: config.numKeyValueHeads,
-        headDim: config.headDim,
-      },
-      variant: cell.variant,
-      variantLabel: cell.variantLabel,
-      engine: {
-        name: experiment.engine.name,
-        ...(engine === undefined ? {} : { provider: engine.provider }),
-        dtype: engine?.dtype ?? experiment.engine.dtype,
-        ...(engine?.adapter === undefined ? {} : { adapter: engine.adapter }),
-      },
-      measure: cell.measure,
-      ...(cell.contextTokens === undefined
-        ? {}
-        : { contextTokens: cell.contextTokens }),
-      ...(outcome.metrics === undefined ? {} : { metrics: outcome.metrics }),
-      peakMemoryBytes: outcome.peakMemoryBytes ?? 0,
-      wallSeconds: outcome.wallSeconds ?? 0,
-      startedAt: started.toISOString(),
+  #record(cell: PlannedCell, started: Date, outcome: Outcome): CellRecord {
+    return cellRecord(this.#plan, cell, {
+      ...outcome,
+      started,
+      ...(this.#engine === undefined ? {} : { engine: this.#engine }),
       ...(this.#git === undefined ? {} : { commit: this.#git.commit }),
-    } as CellRecord;
+    });
   }
 
   async #finish(

@@ -16,6 +16,7 @@ export const FIGURES = [
   "perplexity-by-context",
   "throughput-by-context",
   "energy-by-layer",
+  "balance-kv",
   "pareto",
 ] as const;
 

@@ -91,30 +91,29 @@ function oneLine(error: unknown): string {
   return text.replaceAll(/\s*\n\s*/g, " ");
 }
 
-async function main(): Promise<void> {
-  // Ctrl-C reaches the whole process group; the parent decides what it means.
-  Deno.addSignalListener("SIGINT", () => {});
-  // Standard output belongs to the protocol.
-  console.log = console.error;
-  let runner: CellRunner | undefined;
-  for await (const line of decodedLines(Deno.stdin.readable)) {
-    const request = JSON.parse(line) as WorkerRequest;
+/** Answers requests one after the other. */
+class Worker {
+  #runner: CellRunner | undefined;
+  #busy = false;
+
+  async answer(request: WorkerRequest): Promise<void> {
+    this.#busy = true;
     try {
       switch (request.op) {
         case "open":
-          runner = await CellRunner.open(request.spec, REPORT);
-          reply({ type: "opened", engine: runner.describe() });
+          this.#runner = await CellRunner.open(request.spec, REPORT);
+          reply({ type: "opened", engine: this.#runner.describe() });
           break;
         case "gemmRate":
           reply({ type: "gemmRate", gflops: await gemmRate() });
           break;
         case "cell":
-          if (runner === undefined) {
+          if (this.#runner === undefined) {
             throw new RangeError("Cannot run a cell before open");
           }
           reply({
             type: "outcome",
-            outcome: await runCell(runner, request.cell),
+            outcome: await runCell(this.#runner, request.cell),
           });
           break;
         default:
@@ -130,9 +129,29 @@ async function main(): Promise<void> {
           ? { stack: error.stack }
           : {}),
       });
+    } finally {
+      this.#busy = false;
     }
   }
-  await runner?.close();
+
+  /** Ends; a request that is under way is given up, since nobody waits for it. */
+  async end(): Promise<void> {
+    if (!this.#busy) await this.#runner?.close();
+  }
+}
+
+async function main(): Promise<void> {
+  // Ctrl-C reaches the whole process group; the parent decides what it means.
+  Deno.addSignalListener("SIGINT", () => {});
+  // Standard output belongs to the protocol.
+  console.log = console.error;
+  const worker = new Worker();
+  let last = Promise.resolve();
+  for await (const line of decodedLines(Deno.stdin.readable)) {
+    last = last.then(() => worker.answer(JSON.parse(line) as WorkerRequest));
+  }
+  // The parent has closed the pipe, or is gone.
+  await worker.end();
 }
 
 if (import.meta.main) {

@@ -1,0 +1,124 @@
+// How a run speaks: a bar, lines, JSON lines, or not at all.
+
+import type { RunEvent } from "../experiment/run_options.ts";
+import { Progress } from "./progress.ts";
+import { type Flags, formatSeconds, note, paint } from "./terminal.ts";
+
+/** Tells the run's events in the way that was asked for. */
+export class RunVoice {
+  readonly #json: boolean;
+  readonly #quiet: boolean;
+  readonly #verbose: boolean;
+  readonly #progress: Progress;
+
+  constructor(flags: Flags) {
+    this.#json = flags["log-format"] === "json";
+    this.#quiet = Boolean(flags.quiet);
+    this.#verbose = Boolean(flags.verbose);
+    this.#progress = this.#json || this.#quiet
+      ? new Progress("none")
+      : new Progress();
+  }
+
+  say(message: string): void {
+    if (this.#quiet) return;
+    if (this.#json) return this.#line({ type: "log", level: "info", message });
+    this.#progress.clear();
+    note(message);
+  }
+
+  warn(message: string): void {
+    if (this.#json) return this.#line({ type: "log", level: "warn", message });
+    this.#progress.clear();
+    note(paint(message, "yellow"));
+  }
+
+  download(done: number, total: number, what: string): void {
+    if (this.#json) {
+      return this.#line({
+        type: "progress",
+        stage: `download ${what}`,
+        done,
+        total,
+      });
+    }
+    this.#progress.update(`download ${what}`, done, total);
+  }
+
+  end(): void {
+    this.#progress.clear();
+  }
+
+  event(event: RunEvent): void {
+    if (this.#json) return this.#line(event);
+    switch (event.type) {
+      case "start":
+        this.say(
+          event.present === 0
+            ? `run folder ${event.runDir}: ${event.cells} cells to measure`
+            : `run folder ${event.runDir}: ${event.present} of ${event.cells} cells are there; going on with the rest (--force measures all again)`,
+        );
+        break;
+      case "cellStart":
+        this.#progress.begin(
+          `[${
+            event.index + 1
+          }/${event.total}] ${event.cell.variantLabel} ${event.cell.measure} ${
+            event.cell.contextTokens ?? ""
+          }`.trimEnd(),
+        );
+        break;
+      case "progress":
+        this.#progress.update(event.stage, event.done, event.total);
+        break;
+      case "cellEnd": {
+        const { record } = event;
+        const status = record.status === "ok"
+          ? paint("ok", "green")
+          : paint(record.status, "red");
+        this.say(
+          `[${
+            event.index + 1
+          }/${event.total}] ${status} ${record.variantLabel} ${record.measure} ${
+            record.contextTokens ?? ""
+          } ${headline(event)} (${formatSeconds(record.wallSeconds)})`
+            .replaceAll(/ {2,}/g, " "),
+        );
+        break;
+      }
+      case "log":
+        if (event.level === "info" || this.#verbose) this.say(event.message);
+        break;
+      case "worker":
+        if (this.#verbose) this.say(`engine process ${event.pid}`);
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #line(value: unknown): void {
+    note(
+      JSON.stringify({ time: new Date().toISOString(), ...value as object }),
+    );
+  }
+}
+
+/** The one figure of a cell that a reader waits for. */
+function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
+  if (record.metrics === undefined) return record.error ?? "";
+  switch (record.measure) {
+    case "perplexity":
+      return `perplexity ${record.metrics!.value.toFixed(4)}`;
+    case "cache":
+      return `${
+        record.metrics!.elementsPerTokenPerLayer
+      } numbers a token and layer`;
+    case "throughput":
+      return `${
+        record.metrics!.decodeTokensPerSecond.toFixed(1)
+      } tokens/s decode`;
+    case "conversion":
+      return record.metrics!.calibrationCached ? "calibration cached" : "";
+  }
+}

@@ -14,7 +14,9 @@ import type { CellRecord } from "../src/experiment/record.ts";
 import { runPlan } from "../src/experiment/run.ts";
 import type { RunEvent, RunOptions } from "../src/experiment/run_options.ts";
 import { withDeltas } from "../src/experiment/assemble.ts";
-import type { Plan } from "../src/experiment/plan.ts";
+import { parseExperiment } from "../src/experiment/experiment_file.ts";
+import { identifyInputs } from "../src/experiment/inputs.ts";
+import { type Plan, planExperiment } from "../src/experiment/plan.ts";
 import {
   makeTinyRun,
   tinyPlan,
@@ -193,6 +195,12 @@ Deno.test("runPlan() refuses a folder that holds another experiment", async () =
       InputError,
       "holds the run of another experiment",
     );
+    const forced = await run(other, tiny, { force: true });
+    assertEquals(forced.exitCode, 0);
+    const cells = [...Deno.readDirSync(join(tiny.out, "cells"))];
+    assertEquals(cells.map(({ name }) => name), [
+      `${other.cells[0]!.cell}.json`,
+    ]);
   });
 });
 
@@ -288,6 +296,45 @@ Deno.test("runPlan() takes an oom that memoryBudget foresees as a result", async
       "batch 2 x 34 tokens x 1024 bytes of cache",
     );
     assertEquals(result.exitCode, 0);
+  });
+});
+
+Deno.test("a list of models means the first that can be had, said aloud and recorded", async () => {
+  await withTinyRun(async (tiny) => {
+    const nowhere = join(tiny.folder, "nowhere");
+    const experiment = parseExperiment(
+      tinyYaml(tiny, {
+        model: `["${nowhere}", "${tiny.model}"]`,
+        variants: "[{ method: original }]",
+        measure: "{ contexts: [32], cache: {} }",
+      }),
+      "tiny.yaml",
+    );
+    const said: string[] = [];
+    const inputs = await identifyInputs(experiment, (line) => said.push(line));
+    assertStringIncludes(said[0]!, nowhere);
+    assertEquals(said[1], `model: ${tiny.model}`);
+    const plan = planExperiment(experiment, inputs, "cpu");
+    await run(plan, tiny);
+    const { model } = JSON.parse(
+      await Deno.readTextFile(join(tiny.out, "environment.json")),
+    );
+    assertEquals(model.name, tiny.model);
+    assertEquals(model.requested, [nowhere, tiny.model]);
+  });
+});
+
+Deno.test("identifyInputs() refuses calibration and test texts that overlap", async () => {
+  await withTinyRun(async (tiny) => {
+    const experiment = parseExperiment(
+      tinyYaml(tiny).replace(tiny.calibration, tiny.test),
+      "tiny.yaml",
+    );
+    await assertRejects(
+      () => identifyInputs(experiment),
+      InputError,
+      "same text",
+    );
   });
 });
 

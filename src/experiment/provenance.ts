@@ -1,5 +1,6 @@
 // Where a run's figures come from: code, machine, versions, seeds, hashes.
 
+import { createHash } from "node:crypto";
 import type { EngineDescription } from "../engine/engine.ts";
 import { describeMachine } from "./machine.ts";
 import { NUMERICS_VERSION } from "./numerics.ts";
@@ -71,6 +72,7 @@ export async function environmentOf(
     numericsVersion: NUMERICS_VERSION,
     runtime: { ...Deno.version },
     dependencies: await dependencyVersions(),
+    lockfileSha256: await lockfileSha256(),
     cpu: {
       model: machine.cpu,
       cores: machine.cores,
@@ -100,6 +102,15 @@ export async function environmentOf(
       characters: inputs.textCharacters[name],
     })),
   };
+}
+
+async function lockfileSha256(): Promise<string | null> {
+  try {
+    const url = new URL("../../deno.lock", import.meta.url);
+    return createHash("sha256").update(await Deno.readFile(url)).digest("hex");
+  } catch {
+    return null;
+  }
 }
 
 /** Exact versions of the npm packages that deno.json names. */

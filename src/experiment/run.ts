@@ -60,7 +60,7 @@ class Run {
     const { cells, experiment } = this.#plan;
     const selected = selectCells(cells, this.#options);
     const experimentText = stringify(experiment, { lineWidth: 100 });
-    if (!this.#options.force) await this.#folder.checkSame(experimentText);
+    await this.#folder.claim(experimentText, this.#options.force ?? false);
     await this.#folder.create();
     this.#log = await Deno.open(this.#folder.file("run.log"), {
       create: true,

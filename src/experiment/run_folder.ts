@@ -29,18 +29,21 @@ export class RunFolder {
   }
 
   /**
-   * Refuses a folder that holds another experiment's run.
+   * Refuses a folder that holds another experiment's run, or empties it.
    *
    * @param experimentText This run's experiment.yaml.
+   * @param replace Whether to remove the other run's cells instead of refusing.
    * @throws {InputError} If the folder has another one.
    */
-  async checkSame(experimentText: string): Promise<void> {
+  async claim(experimentText: string, replace: boolean): Promise<void> {
     const present = await readIfPresent(this.file("experiment.yaml"));
-    if (present !== undefined && present !== experimentText) {
+    if (present === undefined || present === experimentText) return;
+    if (!replace) {
       throw new InputError(
         `Cannot run in ${this.path} as it holds the run of another experiment (its experiment.yaml differs); give another --out, or --force to replace it`,
       );
     }
+    await Deno.remove(this.file("cells"), { recursive: true });
   }
 
   /** A recorded cell; undefined if there is none or its file is damaged. */

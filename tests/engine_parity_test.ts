@@ -263,31 +263,47 @@ Deno.test("onnx runs attention that rotates nothing or everything", async () => 
   );
 });
 
-/** Scores and decoding of one model against the reference engine. */
-async function compare(model: DecoderModel, what: string): Promise<void> {
+/** Scores, decoding and moments of one model against the reference engine. */
+async function compare(
+  model: DecoderModel,
+  what: string,
+  { open = openOnnx, atol = ATOL } = {},
+): Promise<void> {
   const sessions = [
-    await (await openEngine("onnx", { threads: 2 })).open(model),
+    await open(model),
     await (await openEngine("reference")).open(model),
   ] as const;
-  const batch = [61, 62].map((seed) => randomTokens(seed, 30, 256));
-  const [actual, expected] = [
-    await sessions[0].score(batch),
-    await sessions[1].score(batch),
-  ];
-  for (const [b, nll] of actual.entries()) {
-    assertClose(nll, expected[b]!, { atol: ATOL, what: `score of ${what}` });
+  const [onnx, reference] = sessions;
+  const batch = [61, 62].map((seed) => randomTokens(seed, 300, 256));
+  const scores = await reference.score(batch);
+  for (const [b, nll] of (await onnx.score(batch)).entries()) {
+    assertClose(nll, scores[b]!, { atol, what: `score ${b} of ${what}` });
   }
   for (const session of sessions) {
     await session.prefill(batch, 2);
     await session.decode(2);
   }
-  for (const [b, logits] of sessions[0].lastLogits().entries()) {
-    assertClose(logits, sessions[1].lastLogits()[b]!, {
-      atol: ATOL,
-      what: `last logits of ${what}`,
+  for (const [b, logits] of onnx.lastLogits().entries()) {
+    assertClose(logits, reference.lastLogits()[b]!, {
+      atol,
+      what: `last logits ${b} of ${what}`,
+    });
+  }
+  const wanted = await sumMoments(reference, model, batch);
+  for (
+    const [i, { gram }] of (await sumMoments(onnx, model, batch)).entries()
+  ) {
+    assertClose(gram, wanted[i]!.gram, {
+      atol: 10 * atol,
+      rtol: 1e-4,
+      what: `gram ${i} of ${what}`,
     });
   }
   for (const session of sessions) await session.close();
+}
+
+async function openOnnx(model: DecoderModel): Promise<Session> {
+  return await (await openEngine("onnx", { threads: 2 })).open(model);
 }
 
 /** A model of one layer, and all else of another. */
@@ -312,50 +328,13 @@ Deno.test("onnx refuses query heads that key-value heads do not divide", async (
 });
 
 Deno.test("onnx graphs for GPUs equal the reference on the CPU too", async () => {
-  await compareAll(
-    async (model) =>
-      new OnnxSession(await loadModel(model, "webgpu"), { device: "cpu" }),
-    ATOL,
-  );
-});
-
-/** Every call of every model, in the sessions that `open` makes and in the reference engine. */
-async function compareAll(
-  open: (model: DecoderModel) => Promise<Session>,
-  atol: number,
-): Promise<void> {
-  const reference = await openEngine("reference");
   for (const [name, options] of Object.entries(MODELS)) {
-    const model = await tinyKindsModel(options);
-    const sessions = [await open(model), await reference.open(model)] as const;
-    const [onnx, expected] = sessions;
-    const batch = [51, 52].map((seed) => randomTokens(seed, 300, 256));
-    const scores = await expected.score(batch);
-    for (const [b, nll] of (await onnx.score(batch)).entries()) {
-      assertClose(nll, scores[b]!, { atol, what: `score ${b} of ${name}` });
-    }
-    for (const session of sessions) {
-      await session.prefill(batch, 3);
-      await session.decode(3);
-    }
-    for (const [b, logits] of onnx.lastLogits().entries()) {
-      assertClose(logits, expected.lastLogits()[b]!, {
-        atol,
-        what: `last logits ${b} of ${name}`,
-      });
-    }
-    const grams = await sumMoments(onnx, model, batch);
-    const wanted = await sumMoments(expected, model, batch);
-    for (const [layer, { gram }] of grams.entries()) {
-      assertClose(gram, wanted[layer]!.gram, {
-        atol: 10 * atol,
-        rtol: 1e-4,
-        what: `gram ${layer} of ${name}`,
-      });
-    }
-    for (const session of sessions) await session.close();
+    await compare(await tinyKindsModel(options), name, {
+      open: async (model) =>
+        new OnnxSession(await loadModel(model, "webgpu"), { device: "cpu" }),
+    });
   }
-}
+});
 
 Deno.test("onnx on webgpu equals the reference, or says that there is no adapter", async () => {
   let engine: Engine;
@@ -369,7 +348,10 @@ Deno.test("onnx on webgpu equals the reference, or says that there is no adapter
     );
     return;
   }
-  await compareAll((model) => engine.open(model), 1e-3);
+  const open = (model: DecoderModel) => engine.open(model);
+  for (const [name, options] of Object.entries(MODELS)) {
+    await compare(await tinyKindsModel(options), name, { open, atol: 1e-3 });
+  }
   await engine.close();
 });
 

@@ -98,7 +98,9 @@ function formatRate(perSecond: number): string {
 
 function consoleSize(): { columns: number } {
   try {
-    return Deno.consoleSize();
+    const { columns } = Deno.consoleSize();
+    // Some terminals do not say how wide they are.
+    return { columns: columns > 0 ? columns : 80 };
   } catch {
     return { columns: 80 };
   }

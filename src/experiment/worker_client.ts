@@ -5,7 +5,7 @@ import { decodedLines } from "./lines.ts";
 import { isOutOfMemory } from "./out_of_memory.ts";
 import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";
 
-/** What the engine process may do: read models, write moments, load native code. */
+/** What the engine process may do: read models, write moments, load native code, ask for a GPU's driver. */
 const PERMISSIONS = [
   "--allow-read",
   "--allow-write",
@@ -13,6 +13,7 @@ const PERMISSIONS = [
   "--allow-net",
   "--allow-ffi",
   "--allow-sys",
+  "--allow-run=nvidia-smi",
 ];
 
 /** Lines of standard error that are kept to explain a death. */

@@ -4,6 +4,7 @@
 import { UnavailableError } from "../../base/errors.ts";
 import { GraphBuilder } from "../../linalg/onnx_graph.ts";
 import { createSession, ort } from "../../linalg/onnx_runtime.ts";
+import { adapterName } from "./adapter_name.ts";
 import type { DecoderModel } from "../../model/decoder.ts";
 import type { Engine, EngineOptions } from "../engine.ts";
 import type { Target } from "./graph_scope.ts";
@@ -33,11 +34,13 @@ export async function openOnnxEngine(options: EngineOptions): Promise<Engine> {
   await probe(device);
   const runtime = { device, ...(threads === undefined ? {} : { threads }) };
   const sessions: OnnxSession[] = [];
+  const adapter = device === "webgpu" ? await adapterName() : undefined;
   return {
     describe: () => ({
       name: "onnx",
       provider: device,
       dtype,
+      ...(adapter === undefined ? {} : { adapter }),
       version: `onnxruntime ${ort.env.versions.node}`,
     }),
     async open(model: DecoderModel) {

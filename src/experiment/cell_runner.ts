@@ -60,6 +60,7 @@ export class CellRunner {
   readonly #texts = new Map<string, TextSource>();
   readonly #ids = new Map<string, Int32Array>();
   readonly #moments = new Map<string, ModelMoments>();
+  readonly #heldOutNlls = new Map<string, number>();
   #variant: Variant | undefined;
   #session: Session | undefined;
 
@@ -219,7 +220,16 @@ export class CellRunner {
     return result;
   }
 
+  /** Variants that choose among the same models score each once. */
   async #heldOutNll(model: DecoderModel): Promise<number> {
+    const known = this.#heldOutNlls.get(model.sha256);
+    if (known !== undefined) return known;
+    const nll = await this.#scoreHeldOut(model);
+    this.#heldOutNlls.set(model.sha256, nll);
+    return nll;
+  }
+
+  async #scoreHeldOut(model: DecoderModel): Promise<number> {
     const calibration = this.#calibration();
     const windows = collectHeldOut(
       calibration,

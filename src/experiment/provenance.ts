@@ -6,12 +6,18 @@ import { describeMachine } from "./machine.ts";
 import { NUMERICS_VERSION } from "./numerics.ts";
 import type { Plan } from "./plan.ts";
 
-/** State of the working tree; absent without git. */
+/** State of the working tree; absent where it is unknown. */
 export interface GitState {
   readonly commit: string;
-  /** Whether tracked files outside results/ differ from the commit, or untracked ones are there. */
-  readonly dirty: boolean;
+  /**
+   * Whether tracked files outside results/ differ from the commit, or untracked
+   * ones are there; null in a copy without git, whose commit is only stated.
+   */
+  readonly dirty: boolean | null;
 }
+
+/** Names the commit of a copy that has no git, such as one on a GPU host. */
+const STATED_COMMIT = "TRANSMLA_COMMIT";
 
 /** What is known only once a run has started. */
 export interface RunFacts {
@@ -22,7 +28,7 @@ export interface RunFacts {
   readonly gemmGflops?: number;
 }
 
-/** Reads the commit of the suite's repository; undefined where there is none or git may not run. */
+/** Reads the commit of the suite's repository, or of TRANSMLA_COMMIT where there is no repository or git may not run. */
 export async function gitState(): Promise<GitState | undefined> {
   try {
     const commit = await git("rev-parse", "HEAD");
@@ -35,7 +41,10 @@ export async function gitState(): Promise<GitState | undefined> {
     );
     return { commit, dirty: status !== "" };
   } catch {
-    return undefined;
+    const stated = Deno.env.get(STATED_COMMIT);
+    return stated !== undefined && /^[0-9a-f]{40}$/.test(stated)
+      ? { commit: stated, dirty: null }
+      : undefined;
   }
 }
 

@@ -20,7 +20,10 @@ export async function adapterName(): Promise<string | undefined> {
 
 async function nvidiaDriver(): Promise<string | undefined> {
   try {
+    // Loader variables in the environment would need every permission to run.
     const { success, stdout } = await new Deno.Command("nvidia-smi", {
+      clearEnv: true,
+      env: { PATH: Deno.env.get("PATH") ?? "" },
       args: ["--query-gpu=driver_version", "--format=csv,noheader"],
       stderr: "null",
     }).output();

@@ -19,6 +19,8 @@ export interface OpenedModel {
   /** The name that was had, of those that the experiment lists. */
   readonly name: string;
   readonly model: DecoderModel;
+  /** Of the weight files; of the seed and shape of a synthetic model. */
+  readonly weightsSha256: string;
   /** Absent for a synthetic model. */
   readonly tokenizer?: Tokenizer;
   readonly files: readonly {
@@ -34,6 +36,7 @@ export interface Inputs {
   /** As the experiment lists them; the first that could be had is `modelName`. */
   readonly requestedModels: readonly string[];
   readonly modelName: string;
+  /** Of the weights alone: a cell's id has `config` beside it. */
   readonly modelSha256: string;
   readonly config: ModelConfig;
   readonly tokenizerSha256?: string;
@@ -62,9 +65,11 @@ export async function openModel(
 ): Promise<OpenedModel> {
   for (const [i, name] of names.entries()) {
     if (name.startsWith("synthetic:")) {
+      const model = syntheticModel(name);
       return {
         name,
-        model: syntheticModel(name),
+        model,
+        weightsSha256: model.sha256,
         files: [],
         close() {},
       };
@@ -78,6 +83,7 @@ export async function openModel(
         return {
           name,
           model: loadModel(checkpoint),
+          weightsSha256: checkpoint.sha256,
           ...(tokenizer === undefined ? {} : { tokenizer }),
           files: checkpoint.files,
           close: () => checkpoint.tensors.close(),
@@ -158,7 +164,7 @@ export async function identifyInputs(
     return {
       requestedModels: names,
       modelName: opened.name,
-      modelSha256: opened.model.sha256,
+      modelSha256: opened.weightsSha256,
       config: opened.model.config,
       ...(opened.tokenizer === undefined
         ? {}

@@ -109,6 +109,7 @@ function cellId(
   return shortHash({
     numerics: NUMERICS_VERSION,
     model: inputs.modelSha256,
+    config: inputs.config,
     variant,
     ...target,
     engine: { name: engine.name, dtype: engine.dtype, device: engine.device },

@@ -129,7 +129,7 @@ export interface DecoderLayer {
 export interface DecoderModel {
   /** As the user named it, with the conversion where there is one. */
   readonly id: string;
-  /** Hex sha256 that identifies the weights: of the files, or of the original's and the conversion's resolved options. */
+  /** Hex sha256 that identifies the model: of the weight files' sha256 and the configuration, or of the original's and the conversion's resolved options. */
   readonly sha256: string;
   /** Of the original model; a converted layer's own sizes are in its attention. */
   readonly config: ModelConfig;

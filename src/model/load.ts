@@ -1,6 +1,7 @@
 // A checkpoint as a decoder. All names and shapes are checked at once, weights are
 // read when a layer is asked for.
 
+import { createHash } from "node:crypto";
 import {
   CheckpointError,
   ShapeError,
@@ -59,7 +60,7 @@ export function loadModel(
   const remembered = keep ? remember(read) : shareWhileUsed(read);
   return {
     id: checkpoint.id,
-    sha256: checkpoint.sha256,
+    sha256: identity(checkpoint.sha256, config),
     config,
     embedTokens: () => remembered(EMBED_TOKENS),
     async layer(index) {
@@ -75,6 +76,13 @@ export function loadModel(
     finalNorm: () => remembered(FINAL_NORM),
     lmHead: () => remembered(config.tieWordEmbeddings ? EMBED_TOKENS : LM_HEAD),
   };
+}
+
+/** The same weights under another configuration, such as another ropeTheta, are another model. */
+function identity(weights: string, config: ModelConfig): string {
+  // parseModelConfig() writes the fields of a configuration in one order.
+  return createHash("sha256").update(JSON.stringify({ weights, config }))
+    .digest("hex");
 }
 
 /** Checks all names and shapes; returns the number of weights. */

@@ -178,6 +178,23 @@ Deno.test("loadRuns() names a broken cell file in one line and keeps the others"
   });
 });
 
+Deno.test("loadRuns() leaves out cells that the folder's plan does not have", async () => {
+  await withRun(LARGE, async (directory, records) => {
+    const [stale, ...rest] = records;
+    const path = `${directory}/plan.json`;
+    const plan = JSON.parse(await Deno.readTextFile(path)) as CellRecord[];
+    await Deno.writeTextFile(
+      path,
+      JSON.stringify(plan.filter(({ cell }) => cell !== stale!.cell)),
+    );
+    const run = await loadRuns([directory]);
+    assertEquals(
+      run.cells.map(({ cell }) => cell),
+      rest.map(({ cell }) => cell),
+    );
+  });
+});
+
 Deno.test("loadRuns() refuses a folder that is not there or has no record", async () => {
   await assertRejects(
     () => loadRuns(["no/such/run"]),

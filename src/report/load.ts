@@ -37,7 +37,8 @@ export interface RunData {
  *
  * A cell that several folders hold is taken once: one with status "ok" before
  * any other, then the latest. A broken cell file does not hide the others; it
- * becomes a line of `problems`.
+ * becomes a line of `problems`. Where a folder has a plan, its other cells are
+ * of an earlier one, and are left out.
  *
  * @param directories Run folders or published folders.
  * @returns All their cells in plan order.
@@ -55,16 +56,17 @@ export async function loadRuns(
   let experimentText: string | undefined;
 
   for (const directory of directories) {
-    const listed = await readLines(directory, problems);
-    for (const record of await readCells(directory, listed, problems)) {
+    const plan = await readPlan(directory, problems);
+    const ids = plan && new Set(plan.map(({ cell }) => cell));
+    const listed = (await readLines(directory, problems))
+      .filter(({ cell }) => ids?.has(cell) ?? true);
+    for (const record of await readCells(directory, listed, ids, problems)) {
       const known = cells.get(record.cell);
       if (known === undefined || isBetter(record, known)) {
         cells.set(record.cell, record);
       }
     }
-    for (const cell of await readPlan(directory, problems)) {
-      planned.set(cell.cell, cell);
-    }
+    for (const cell of plan ?? []) planned.set(cell.cell, cell);
     order.push(...listed.map((record) => record.cell));
     checks.push(...await readChecks(directory, problems));
     const environment = await readJson(`${directory}/environment.json`);
@@ -121,12 +123,17 @@ function sortCells(
 async function readCells(
   directory: string,
   listed: readonly CellRecord[],
+  ids: ReadonlySet<string> | undefined,
   problems: string[],
 ): Promise<readonly CellRecord[]> {
   const names: string[] = [];
   try {
     for await (const entry of Deno.readDir(`${directory}/cells`)) {
-      if (entry.isFile && entry.name.endsWith(".json")) names.push(entry.name);
+      const id = /^(.+)\.json$/.exec(entry.name)?.[1];
+      // Where an input has changed, the cells of the plan before it lie there still.
+      if (entry.isFile && id !== undefined && (ids?.has(id) ?? true)) {
+        names.push(entry.name);
+      }
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -186,14 +193,14 @@ async function readChecks(
 async function readPlan(
   directory: string,
   problems: string[],
-): Promise<PlannedCell[]> {
+): Promise<PlannedCell[] | undefined> {
   const path = `${directory}/plan.json`;
   try {
     const value = await readJson(path);
-    return value === undefined ? [] : parsePlan(value, path);
+    return value === undefined ? undefined : parsePlan(value, path);
   } catch (error) {
     problems.push(oneLine(error, path));
-    return [];
+    return undefined;
   }
 }
 

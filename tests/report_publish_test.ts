@@ -3,12 +3,15 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import deno from "../deno.json" with { type: "json" };
 import { InputError } from "../src/base/errors.ts";
 import { publish } from "../src/cli/publish.ts";
+import { readme } from "../src/cli/readme.ts";
 import {
   loadPublished,
   loadRuns,
@@ -17,7 +20,12 @@ import {
   updateReadme,
 } from "../src/report/mod.ts";
 import { scrub, scrubText } from "../src/report/scrub.ts";
-import { SMALL, withSampleRun as withRun } from "./fixtures/sample_run.ts";
+import { requirement } from "./fixtures/requirements.ts";
+import {
+  LARGE,
+  SMALL,
+  withSampleRun as withRun,
+} from "./fixtures/sample_run.ts";
 
 Deno.test("scrubText() cuts folders and host names, not URLs, rates or texts", () => {
   assertEquals(
@@ -83,28 +91,97 @@ Deno.test("updateReadme() replaces what is between the markers, twice the same",
   const updated = updateReadme(readme, "new");
   assertEquals(
     updated,
-    "# A\n<!-- results:begin -->\n\nnew\n\n<!-- results:end -->\nrest\n",
+    "# A\n<!-- results:begin -->\n<!-- deno-fmt-ignore-start -->\n\nnew\n\n<!-- deno-fmt-ignore-end -->\n<!-- results:end -->\nrest\n",
   );
   assertEquals(updateReadme(updated, "new"), updated);
+  assertEquals(
+    updateReadme(updated, ""),
+    "# A\n<!-- results:begin -->\n<!-- results:end -->\nrest\n",
+  );
   assertThrows(() => updateReadme("# A\n", "new"), InputError, "results:begin");
 });
 
-Deno.test("renderReadmeSection() gives each published experiment a table and its summary", async () => {
+Deno.test("renderReadmeSection() shows quickstart and official-parity, and links the others", async () => {
   await withRun(SMALL, async (directory) => {
-    await publishRun(directory, `${directory}/published/one`);
-    const published = await loadPublished(
-      `${directory}/published`,
-      "results/published",
+    const root = `${directory}/published`;
+    const section = async () =>
+      renderReadmeSection(await loadPublished(root, "results/published"));
+    assertEquals(await section(), "");
+    await publishRun(directory, `${root}/other`);
+    assertMatch(
+      await section(),
+      /^- \[other\]\(results\/published\/other\/summary.md\): [^\n]+$/,
     );
-    const section = renderReadmeSection(published);
-    assertStringIncludes(section, "### sample");
-    assertStringIncludes(section, "| transmla F4 m32 r128 bkv | 160 |");
-    assertStringIncludes(section, "(results/published/one/summary.md)");
+    await publishRun(directory, `${root}/quickstart`);
+    const withMain = await section();
+    assertStringIncludes(withMain, "| transmla F4 m32 r128 bkv | 160 |");
+    assertStringIncludes(withMain, "(results/published/quickstart/summary.md)");
     assertEquals(
-      section.includes("figures/perplexity-by-cache.svg"),
-      published[0]!.figures.length > 0,
+      withMain.includes("quickstart/figures/perplexity-by-cache.svg"),
+      (await loadPublished(root))[1]!.figures.length > 0,
+    );
+    await publishRun(directory, `${root}/official-parity`);
+    const [check] = (await loadRuns([directory])).checks;
+    const columns = async () =>
+      (await section()).split("\n").find((line) =>
+        line.startsWith("| Variant | ") && line.includes("| difference |")
+      )!.split("|").length - 2;
+    assertStringIncludes(await section(), `| ${check!.variantLabel}`);
+    assertEquals(await columns(), 4);
+    await publishRun(directory, `${root}/official-parity-h100`);
+    assertEquals(await columns(), 5);
+    assertEquals((await section()).match(/^- /gm)?.length, 1);
+  });
+});
+
+Deno.test("publishRun() refuses an incomplete run and replaces a publication whole", async () => {
+  await withRun(LARGE, async (directory) => {
+    const target = `${directory}/published/large`;
+    const { missing, cells } = await loadRuns([directory]);
+    await assertRejects(
+      () => publishRun(directory, target),
+      InputError,
+      `${missing.length} of ${missing.length + cells.length} cells`,
+    );
+    assertEquals(await exists(target), false);
+    await Deno.mkdir(`${target}/figures`, { recursive: true });
+    await Deno.writeTextFile(`${target}/figures/old.svg`, "");
+    await publishRun(directory, target, { partial: true });
+    assertEquals(await exists(`${target}/figures/old.svg`), false);
+    assertStringIncludes(
+      await Deno.readTextFile(`${target}/summary.md`),
+      "**Partial: 1 of",
+    );
+    const beside = await Array.fromAsync(
+      Deno.readDir(`${directory}/published`),
+    );
+    assertEquals(beside.map(({ name }) => name), ["large"]);
+    await assertRejects(
+      () => publishRun(directory, directory, { partial: true }),
+      InputError,
+      "no part of a publication",
     );
   });
+});
+
+Deno.test({
+  name: "deno task publish has the permissions to draw figures",
+  ignore: requirement("browser").ignore,
+  async fn() {
+    await withRun(SMALL, async (directory) => {
+      const [, ...args] = deno.tasks.publish.command.split(" ");
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: [...args, directory, "--out", `${directory}/published`],
+        stdin: "null",
+      }).output();
+      assertEquals(code, 0, new TextDecoder().decode(stderr));
+      assert(await exists(`${directory}/published/figures`));
+    });
+  },
+});
+
+Deno.test("readme() refuses arguments", async () => {
+  await assertRejects(() => readme(["README.md"]), InputError, "no arguments");
 });
 
 Deno.test({

@@ -1,4 +1,4 @@
-// deno task publish RUN_DIR [--out DIR]: copies what a repository should keep of
+// deno task publish RUN_DIR [--out DIR] [--partial]: copies what a repository should keep of
 // a run to results/published/, without paths and host names.
 
 import { InputError } from "../base/errors.ts";
@@ -8,9 +8,11 @@ import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
 const HELP = `deno task publish RUN_DIR [options]
 
 Copies the experiment, environment, records, checks, summary and SVG figures of
-a run to results/published/<experiment>/; figures need Chromium or Chrome.
+a run to results/published/<experiment>/, replacing an earlier publication as a
+whole; figures need Chromium or Chrome.
 
   --out DIR    another folder
+  --partial    also a run of which cells are not measured; the summary says so
   --help       this text`;
 
 /**
@@ -18,10 +20,10 @@ a run to results/published/<experiment>/; figures need Chromium or Chrome.
  *
  * @param args Command line arguments.
  * @returns The exit code.
- * @throws {InputError} If not exactly one folder is given, or it holds no record.
+ * @throws {InputError} If not exactly one folder is given, it holds no record, or it is incomplete.
  */
 export async function publish(args: readonly string[]): Promise<number> {
-  const flags = parseFlags(args, { string: ["out"] });
+  const flags = parseFlags(args, { string: ["out"], boolean: ["partial"] });
   if (flags["help"] === true) {
     print(HELP);
     return EXIT.ok;
@@ -36,6 +38,7 @@ export async function publish(args: readonly string[]): Promise<number> {
   const published = await publishRun(
     directory,
     typeof out === "string" ? out : undefined,
+    { partial: flags["partial"] === true },
   );
   for (const file of published.files) print(`${published.directory}/${file}`);
   if (published.note !== undefined) note(`no figures: ${published.note}`);

@@ -1,5 +1,6 @@
 // Tables behind the headline: checks, conversions, cells without a result.
 
+import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
 import {
   formatDelta,
@@ -31,11 +32,7 @@ export function checksTable(run: RunData): Table {
       return {
         cells: [
           check.variantLabel,
-          check.contextTokens === undefined
-            ? metricName(check.metric)
-            : `${metricName(check.metric)} at ${
-              formatNumber(check.contextTokens)
-            } tokens`,
+          quantityName(check),
           formatNumber(check.expected, decimals),
           formatNumber(check.measured, decimals),
           formatDelta(
@@ -150,12 +147,20 @@ export function failedCells(run: RunData): CellRecord[] {
   return run.cells.filter((cell) => cell.status !== "ok");
 }
 
+/** "perplexity at 2,048 tokens". */
+export function quantityName({ metric, contextTokens }: Check): string {
+  return contextTokens === undefined
+    ? metricName(metric)
+    : `${metricName(metric)} at ${formatNumber(contextTokens)} tokens`;
+}
+
 /** "perplexity.value" is the perplexity; other fields keep their names. */
 function metricName(metric: string): string {
   return metric.replace(/\.value$/, "").replace(".", " ");
 }
 
-function decimalsFor(expected: number): number {
+/** Digits after the point that a check's numbers are shown with. */
+export function decimalsFor(expected: number): number {
   if (Number.isInteger(expected) && Math.abs(expected) >= 1) return 0;
   return Math.abs(expected) < 1000 ? 4 : 2;
 }

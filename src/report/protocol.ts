@@ -30,6 +30,15 @@ export function modelShapes(run: RunData): string[] {
   return [...new Set(shapes)];
 }
 
+/** "50 of 55 cells are not measured"; "" where all are there. */
+export function missingCells(run: RunData): string {
+  const missing = run.missing.length;
+  if (missing === 0) return "";
+  return `${formatNumber(missing)} of ${
+    formatNumber(missing + run.cells.length)
+  } cells ${missing === 1 ? "is" : "are"} not measured`;
+}
+
 /** What a caption's numbers are: perplexities of one window length or of all, speeds, or both. */
 export interface Shown {
   readonly perplexity?: number | "all";

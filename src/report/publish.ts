@@ -1,8 +1,10 @@
 // Copies of a run what a repository should keep.
 
-import { UnavailableError } from "../base/errors.ts";
+import { basename, dirname, join, resolve } from "node:path";
+import { InputError, UnavailableError } from "../base/errors.ts";
 import { makeFigures } from "./figures.ts";
 import { loadRuns, type RunData } from "./load.ts";
+import { missingCells } from "./protocol.ts";
 import { privateNames, scrub, scrubText } from "./scrub.ts";
 import { collectSeries } from "./series.ts";
 import { renderSummary } from "./summary.ts";
@@ -18,21 +20,40 @@ export interface Published {
   readonly note?: string;
 }
 
+/** What a published folder may hold; another name in it is not ours to replace. */
+const PUBLISHED_NAMES: ReadonlySet<string> = new Set([
+  "checks.json",
+  "environment.json",
+  "experiment.yaml",
+  "figures",
+  "results.jsonl",
+  "summary.md",
+]);
+
 /**
  * Publishes a run: experiment.yaml, environment.json, results.jsonl,
  * checks.json, summary.md and figures/*.svg, without folders, user or host
- * names. Files of an earlier publication are replaced.
+ * names. An earlier publication is replaced as a whole, or not at all.
  *
  * @param runDirectory A run folder.
  * @param targetDirectory Where to. @default results/published/<experiment>
+ * @param options `partial` allows a run of which planned cells are missing.
  * @returns What was written.
- * @throws {InputError} If the run folder cannot be read.
+ * @throws {InputError} If the run folder cannot be read or is incomplete, or the target holds other files.
  */
 export async function publishRun(
   runDirectory: string,
   targetDirectory?: string,
+  options: { readonly partial?: boolean } = {},
 ): Promise<Published> {
   const loaded = await loadRuns([runDirectory]);
+  if (loaded.missing.length > 0 && options.partial !== true) {
+    throw new InputError(
+      `Cannot publish ${runDirectory} as ${
+        missingCells(loaded)
+      }: deno task experiment goes on with them, --partial publishes what is there`,
+    );
+  }
   const names = privateNames(loaded.environments);
   // Summary and figures are made from the scrubbed records, not copied.
   const run: RunData = {
@@ -43,46 +64,90 @@ export async function publishRun(
   };
   const directory = targetDirectory ??
     `results/published/${folderName(run.experiments[0]!)}`;
-  await Deno.mkdir(directory, { recursive: true });
-  const files: string[] = [];
-  const write = async (name: string, text: string) => {
-    await Deno.writeTextFile(`${directory}/${name}`, text);
-    files.push(name);
-  };
-  const json = (value: unknown) => JSON.stringify(value, null, 2) + "\n";
+  await refuseOthers(directory);
+  const { figures, note } = await draw(run);
+  const files = await replaceFolder(directory, contents(run, figures));
+  return { directory, files, ...(note === undefined ? {} : { note }) };
+}
 
-  await write(
+/** Text by file name. */
+function contents(
+  run: RunData,
+  figures: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const json = (value: unknown) => JSON.stringify(value, null, 2) + "\n";
+  const files = new Map([[
     "results.jsonl",
     run.cells.map((cell) => JSON.stringify(cell) + "\n").join(""),
-  );
+  ]]);
   if (run.experimentText !== undefined) {
-    await write("experiment.yaml", run.experimentText);
+    files.set("experiment.yaml", run.experimentText);
   }
   const environment = run.environments[0];
   if (environment !== undefined) {
-    await write("environment.json", json(environment));
+    files.set("environment.json", json(environment));
   }
-  if (run.checks.length > 0) await write("checks.json", json(run.checks));
-
-  const { figures, note } = await draw(run);
-  if (figures.size > 0) {
-    await Deno.remove(`${directory}/figures`, { recursive: true }).catch(
-      (error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      },
-    );
-    await Deno.mkdir(`${directory}/figures`);
-  }
-  for (const [id, svg] of figures) await write(`figures/${id}.svg`, svg);
-  await write(
+  if (run.checks.length > 0) files.set("checks.json", json(run.checks));
+  for (const [id, svg] of figures) files.set(`figures/${id}.svg`, svg);
+  files.set(
     "summary.md",
     renderSummary(run, figures.size > 0 ? "figures" : undefined),
   );
-  return {
-    directory,
-    files: files.sort(),
-    ...(note === undefined ? {} : { note }),
-  };
+  return files;
+}
+
+/** Writes beside the folder and then takes its place. */
+async function replaceFolder(
+  directory: string,
+  contents: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const target = resolve(directory);
+  const written = join(dirname(target), `.${basename(target)}.new`);
+  const replaced = join(dirname(target), `.${basename(target)}.old`);
+  await removeFolder(written);
+  await removeFolder(replaced);
+  try {
+    for (const [name, text] of contents) {
+      const path = join(written, name);
+      await Deno.mkdir(dirname(path), { recursive: true });
+      await Deno.writeTextFile(path, text);
+    }
+    await rename(target, replaced);
+    await Deno.rename(written, target);
+  } finally {
+    await removeFolder(written);
+  }
+  await removeFolder(replaced);
+  return [...contents.keys()].sort();
+}
+
+async function refuseOthers(directory: string): Promise<void> {
+  try {
+    for await (const { name } of Deno.readDir(directory)) {
+      if (PUBLISHED_NAMES.has(name)) continue;
+      throw new InputError(
+        `Cannot publish to ${directory} as it has ${name} in it, which is no part of a publication`,
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+async function rename(from: string, to: string): Promise<void> {
+  try {
+    await Deno.rename(from, to);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+async function removeFolder(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 async function draw(

@@ -1,21 +1,30 @@
 // The README's results: generated from results/published, never typed.
 
 import { InputError } from "../base/errors.ts";
+import type { Check } from "../experiment/assemble.ts";
+import { decimalsFor, quantityName } from "./detail_tables.ts";
 import { makeFigures } from "./figures.ts";
-import { escapeMarkdown } from "./format.ts";
+import { escapeMarkdown, formatDelta, formatNumber } from "./format.ts";
 import { loadRuns, type RunData } from "./load.ts";
 import {
   calibrationProtocol,
   commits,
   headline,
   headlineProtocol,
+  machineName,
+  protocol,
 } from "./protocol.ts";
 import { collectSeries } from "./series.ts";
 import { markdownTable } from "./summary.ts";
-import { headlineTable } from "./tables.ts";
+import { type Column, headlineTable, type Table } from "./tables.ts";
 
 const BEGIN = "<!-- results:begin -->";
 const END = "<!-- results:end -->";
+
+// The published folders that the section shows in full.
+const MAIN = "quickstart";
+const PARITY = "official-parity";
+const PARITY_ON_GPU = "official-parity-h100";
 
 /** A published experiment. */
 export interface PublishedRun {
@@ -37,7 +46,10 @@ export async function loadPublished(
   root: string,
   path: string = root,
 ): Promise<PublishedRun[]> {
-  const names = await list(root, (entry) => entry.isDirectory);
+  const names = await list(
+    root,
+    (entry) => entry.isDirectory && !entry.name.startsWith("."),
+  );
   return await Promise.all(names.map(async (name) => ({
     path: `${path}/${name}`,
     run: await loadRuns([`${root}/${name}`]),
@@ -49,42 +61,150 @@ export async function loadPublished(
 }
 
 /**
- * Renders the results section: for every experiment its sentence, its table,
- * the first figure that it asks for, and what was checked.
+ * Renders the results section: the main experiment's sentence, table and first
+ * figure, the comparison with the official code, and a line for every other
+ * published folder.
  *
- * @param published The experiments.
- * @returns Markdown without the markers.
+ * @param published The experiments; any of them may be missing.
+ * @returns Markdown without the markers; "" where nothing was published.
  */
 export function renderReadmeSection(
   published: readonly PublishedRun[],
 ): string {
-  return published.map(({ path, run, figures }) => {
-    const series = collectSeries(run);
-    const figure = makeFigures(series, run).find(({ id }) =>
-      figures.includes(id)
-    );
-    const checks = run.checks.length;
-    const agreeing = run.checks.filter((check) => check.ok).length;
-    const commit = commits(run);
-    return [
-      `### ${escapeMarkdown(run.experiments.join(", "))}`,
-      escapeMarkdown(headline(series, run)),
-      markdownTable(headlineTable(series)),
-      escapeMarkdown(
-        [
-          headlineProtocol(series, run),
-          calibrationProtocol(run),
-          checks === 0
-            ? ""
-            : `${agreeing} of ${checks} expected numbers were reproduced within tolerance.`,
-          commit === "" ? "" : `Commit ${commit}.`,
-        ].filter((part) => part !== "").join(" "),
-      ) + ` Everything: [${escapeMarkdown(path)}](${path}/summary.md).`,
-      ...figure === undefined ? [] : [
-        `![${escapeMarkdown(figure.title)}](${path}/figures/${figure.id}.svg)`,
-      ],
-    ].join("\n\n");
-  }).join("\n\n");
+  const named = (name: string) =>
+    published.find(({ path }) => folderOf(path) === name);
+  const main = named(MAIN);
+  const parity = named(PARITY);
+  const parityOnGpu = parity === undefined ? undefined : named(PARITY_ON_GPU);
+  const shown = [main, parity, parityOnGpu];
+  const others = published.filter((one) => !shown.includes(one));
+  return [
+    ...main === undefined ? [] : [mainSection(main)],
+    ...parity === undefined ? [] : [paritySection(parity, parityOnGpu)],
+    others.map(otherLine).join("\n"),
+  ].filter((part) => part !== "").join("\n\n");
+}
+
+function mainSection({ path, run, figures }: PublishedRun): string {
+  const series = collectSeries(run);
+  const figure = makeFigures(series, run).find(({ id }) =>
+    figures.includes(id)
+  );
+  return [
+    escapeMarkdown(headline(series, run)),
+    markdownTable(headlineTable(series)),
+    conditions(headlineProtocol(series, run), { path, run }),
+    ...figure === undefined ? [] : [
+      `![${escapeMarkdown(figure.title)}](${path}/figures/${figure.id}.svg)`,
+    ],
+  ].join("\n\n");
+}
+
+/** Expected beside measured, one row a check, and a column for the same checks on a GPU. */
+function paritySection(
+  parity: PublishedRun,
+  onGpu: PublishedRun | undefined,
+): string {
+  const { checks } = parity.run;
+  const sources = [...new Set(checks.map(({ source }) => source))];
+  const contexts = new Set(checks.map(({ contextTokens }) => contextTokens));
+  const isPerplexity = checks.every(({ metric }) =>
+    metric === "perplexity.value"
+  );
+  const head = (text: string): Column => ({ head: text, align: "right" });
+  const machine = (run: RunData) => machineName(run) || "this suite";
+  const table: Table = {
+    columns: [
+      { head: "Variant", align: "left" },
+      head(sources.length === 1 ? sources[0]! : "expected"),
+      head(machine(parity.run)),
+      head("difference"),
+      ...onGpu === undefined ? [] : [head(machine(onGpu.run))],
+    ],
+    rows: checks.map((check) => {
+      const twin = onGpu?.run.checks.find((other) =>
+        sameQuantity(other, check)
+      );
+      const decimals = decimalsFor(check.expected);
+      const quantity = isPerplexity && contexts.size === 1
+        ? ""
+        : `, ${quantityName(check)}`;
+      return {
+        cells: [
+          `${check.variantLabel}${quantity}`,
+          formatNumber(check.expected, decimals),
+          formatNumber(check.measured, decimals),
+          formatDelta(check.difference, Math.max(decimals, 4)),
+          ...onGpu === undefined
+            ? []
+            : [formatNumber(twin?.measured, decimals)],
+        ].map((text) => ({ text })),
+      };
+    }),
+  };
+  const [context] = contexts;
+  const what = isPerplexity && contexts.size === 1 && context !== undefined
+    ? `Perplexity at ${
+      formatNumber(context)
+    } tokens, expected and measured again:`
+    : "Expected and measured again:";
+  const text = protocol(parity.run, { perplexity: "all" });
+  return [
+    what,
+    ...checks.length === 0 ? [] : [markdownTable(table)],
+    conditions(text, parity) +
+    (onGpu === undefined
+      ? ""
+      : ` On the GPU: ${reproduced(onGpu.run)} ${summaryLink(onGpu.path)}.`),
+  ].join("\n\n");
+}
+
+/** What was measured how, what agreed, and where the rest is. */
+function conditions(
+  protocol: string,
+  { path, run }: Pick<PublishedRun, "path" | "run">,
+): string {
+  const commit = commits(run);
+  const sentences = [
+    protocol,
+    calibrationProtocol(run),
+    reproduced(run),
+    commit === "" ? "" : `Commit ${commit}.`,
+  ].filter((part) => part !== "").join(" ");
+  return `${escapeMarkdown(sentences)} Everything: ${summaryLink(path)}.`;
+}
+
+function otherLine({ path, run }: PublishedRun): string {
+  const description = run.experiment["description"];
+  const machine = machineName(run);
+  const parts = [
+    typeof description === "string" ? description.trim() : "",
+    machine === "" ? "" : `on ${machine}`,
+  ].filter((part) => part !== "").join(", ");
+  const checked = reproduced(run);
+  return `- ${summaryLink(path)}: ${
+    escapeMarkdown([`${parts}.`, checked].join(" ").trim())
+  }`;
+}
+
+function summaryLink(path: string): string {
+  return `[${escapeMarkdown(folderOf(path))}](${path}/summary.md)`;
+}
+
+function reproduced({ checks }: RunData): string {
+  if (checks.length === 0) return "";
+  return `${
+    checks.filter(({ ok }) => ok).length
+  } of ${checks.length} expected numbers were reproduced within tolerance.`;
+}
+
+function sameQuantity(a: Check, b: Check): boolean {
+  return a.variantLabel === b.variantLabel && a.metric === b.metric &&
+    a.contextTokens === b.contextTokens;
+}
+
+function folderOf(path: string): string {
+  return path.split("/").at(-1)!;
 }
 
 /**
@@ -103,9 +223,13 @@ export function updateReadme(readme: string, section: string): string {
       `Cannot update README.md as it must hold ${BEGIN} before ${END}`,
     );
   }
-  return `${readme.slice(0, begin + BEGIN.length)}\n\n${section}\n\n${
-    readme.slice(end)
-  }`;
+  const [before, after] = [
+    readme.slice(0, begin + BEGIN.length),
+    readme.slice(end),
+  ];
+  if (section === "") return `${before}\n${after}`;
+  // `deno fmt` would align the tables and so disagree with what is generated.
+  return `${before}\n<!-- deno-fmt-ignore-start -->\n\n${section}\n\n<!-- deno-fmt-ignore-end -->\n${after}`;
 }
 
 async function list(

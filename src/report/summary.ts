@@ -12,6 +12,7 @@ import {
   headline,
   headlineProtocol,
   machineName,
+  missingCells,
   modelShapes,
 } from "./protocol.ts";
 import { collectSeries } from "./series.ts";
@@ -34,6 +35,7 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
   const sections = [
     `# ${escapeMarkdown(run.experiments.join(", "))}`,
     escapeMarkdown(headline(series, run)),
+    run.missing.length === 0 ? "" : `**Partial: ${missingCells(run)}.**`,
     run.problems.map((problem) => `- ${escapeMarkdown(problem)}`).join("\n"),
     "## Results",
     markdownTable(headlineTable(series)),

@@ -1,14 +1,18 @@
 // How fast the onnx engine is on one model, beside the machine's own speed at
 // matrix products: load, scoring, prefill, decode, moments.
 //
-//   deno run -A bench/onnx_engine.ts MODEL [--device cpu|webgpu] [--dtype f32]
-//     [--threads N] [--text NAME] [--window 2048] [--windows 1]
-//     [--contexts 512,2048] [--batch 1] [--steps 32] [--out FILE]
-//
 // MODEL is what openCheckpoint() takes, or synthetic:NAME (then ids are random).
 
-import { parseArgs } from "node:util";
+import { InputError } from "../src/base/errors.ts";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
+import {
+  EXIT,
+  type Flags,
+  integerFlag,
+  parseFlags,
+  print,
+  runVerb,
+} from "../src/cli/terminal.ts";
 import type { EngineOptions, Session } from "../src/engine/engine.ts";
 import { openEngine } from "../src/engine/open.ts";
 import { GraphBuilder } from "../src/linalg/onnx_graph.ts";
@@ -19,57 +23,127 @@ import { syntheticModel } from "../src/model/synthetic.ts";
 import { openText } from "../src/text/open_text.ts";
 import { openTokenizer } from "../src/tokenizer/tokenizer_json.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    device: { type: "string", default: "cpu" },
-    dtype: { type: "string", default: "f32" },
-    threads: { type: "string" },
-    text: { type: "string", default: "wikitext-2/test" },
-    window: { type: "string", default: "2048" },
-    windows: { type: "string", default: "1" },
-    contexts: { type: "string", default: "512,2048" },
-    batch: { type: "string", default: "1" },
-    steps: { type: "string", default: "32" },
-    out: { type: "string" },
-  },
-});
-const [location] = positionals;
-if (location === undefined) {
-  console.error("Cannot run the benchmark as no model is named");
-  Deno.exit(2);
-}
-const options = {
-  device: values.device,
-  dtype: values.dtype,
-  ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
-} as EngineOptions;
-const windowTokens = Number(values.window);
+const HELP = `deno task bench MODEL [options]
 
-const engine = await openEngine("onnx", options);
-const { model, ids } = await openModel(location);
-const loadStart = performance.now();
-const session = await engine.open(model);
-const report = {
-  model: model.id,
-  sha256: model.sha256,
-  engine: engine.describe(),
-  cpuGemmGflops: await gemmGflops(options.threads),
-  loadSeconds: since(loadStart),
-  score: await timeScore(session),
-  throughput: await timeContexts(session),
-  moments: await timeMoments(session),
-};
-await session.close();
-await engine.close();
-console.log(JSON.stringify(report, null, 2));
-if (values.out !== undefined) {
-  await Deno.writeTextFile(values.out, JSON.stringify(report, null, 2) + "\n");
+Measures the onnx engine on one model and prints JSON.
+
+  MODEL            a folder, a .gguf file, a hub id, an alias, or synthetic:NAME
+  --device NAME    cpu or webgpu (default: cpu)
+  --dtype NAME     f32 or f16 (default: f32)
+  --threads N      of the CPU (default: all)
+  --text NAME      scored text, or random ids with "random" (default: brown/test)
+  --window N       tokens of a scored window (default: 2048)
+  --windows N      how many (default: 1)
+  --contexts LIST  tokens before decoding (default: 512,2048)
+  --batch N        sequences decoded together (default: 1)
+  --steps N        decoded tokens (default: 32)
+  --out FILE       also write the JSON there
+  --help           this text`;
+
+interface Settings {
+  readonly engine: EngineOptions;
+  readonly text: string;
+  readonly windowTokens: number;
+  readonly windows: number;
+  readonly contexts: readonly number[];
+  readonly batch: number;
+  readonly steps: number;
+}
+
+type Ids = (count: number) => Int32Array;
+
+async function bench(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, {
+    string: [
+      "device",
+      "dtype",
+      "threads",
+      "text",
+      "window",
+      "windows",
+      "contexts",
+      "batch",
+      "steps",
+      "out",
+    ],
+  });
+  if (flags["help"] === true) {
+    print(HELP);
+    return EXIT.ok;
+  }
+  const [location] = flags._;
+  if (location === undefined || flags._.length > 1) {
+    throw new InputError("one MODEL must be given; deno task bench MODEL");
+  }
+  const settings = settingsOf(flags);
+  const { model, ids } = await openModel(location, settings.text);
+  const engine = await openEngine("onnx", settings.engine);
+  const loadStart = performance.now();
+  const session = await engine.open(model);
+  const report = {
+    model: model.id,
+    sha256: model.sha256,
+    engine: engine.describe(),
+    loadSeconds: since(loadStart),
+    cpuGemmGflops: await gemmGflops(settings.engine.threads),
+    score: await timeScore(session, ids, settings),
+    throughput: await timeContexts(session, ids, settings),
+    moments: await timeMoments(session, ids),
+  };
+  await session.close();
+  await engine.close();
+  const text = JSON.stringify(report, null, 2);
+  print(text);
+  if (typeof flags["out"] === "string") {
+    await Deno.writeTextFile(flags["out"], text + "\n");
+  }
+  return EXIT.ok;
+}
+
+function settingsOf(flags: Flags): Settings {
+  const threads = integerFlag(flags, "threads", 1);
+  const contexts = String(flags["contexts"] ?? "512,2048").split(",").map(
+    Number,
+  );
+  if (!contexts.every((context) => Number.isInteger(context) && context > 0)) {
+    throw new InputError(
+      `option --contexts: found ${
+        flags["contexts"]
+      }; allowed: whole numbers >= 1 with commas between`,
+    );
+  }
+  return {
+    engine: {
+      device: oneOf(flags, "device", ["cpu", "webgpu"]),
+      dtype: oneOf(flags, "dtype", ["f32", "f16"]),
+      ...(threads === undefined ? {} : { threads }),
+    },
+    text: String(flags["text"] ?? "brown/test"),
+    windowTokens: integerFlag(flags, "window", 2) ?? 2048,
+    windows: integerFlag(flags, "windows", 1) ?? 1,
+    contexts,
+    batch: integerFlag(flags, "batch", 1) ?? 1,
+    steps: integerFlag(flags, "steps", 1) ?? 32,
+  };
+}
+
+function oneOf<T extends string>(
+  flags: Flags,
+  name: string,
+  allowed: readonly [T, ...T[]],
+): T {
+  const found = flags[name] ?? allowed[0];
+  const known = allowed.find((value) => value === found);
+  if (known !== undefined) return known;
+  throw new InputError(
+    `option --${name}: found ${found}; allowed: ${allowed.join(", ")}`,
+  );
 }
 
 async function openModel(
   location: string,
-): Promise<{ model: DecoderModel; ids: (count: number) => Int32Array }> {
+  textName: string,
+): Promise<{ model: DecoderModel; ids: Ids }> {
   const name = /^synthetic:(.+)$/.exec(location)?.[1];
   if (name !== undefined) {
     const model = syntheticModel(name);
@@ -77,11 +151,11 @@ async function openModel(
   }
   const checkpoint = await openCheckpoint(location);
   const model = loadModel(checkpoint);
-  if (values.text === "random" || checkpoint.tokenizerJson === undefined) {
+  if (textName === "random" || checkpoint.tokenizerJson === undefined) {
     return { model, ids: (count) => randomIds(count, model.config.vocabSize) };
   }
   const tokenizer = openTokenizer(checkpoint.tokenizerJson);
-  const { text } = await openText(values.text);
+  const { text } = await openText(textName);
   const all = tokenizer.encode(text);
   return { model, ids: (count) => all.slice(0, count) };
 }
@@ -119,8 +193,11 @@ async function gemmGflops(threads: number | undefined): Promise<number> {
 }
 
 /** The first window is run twice: graphs are compiled in the first run. */
-async function timeScore(session: Session) {
-  const count = Number(values.windows);
+async function timeScore(
+  session: Session,
+  ids: Ids,
+  { windows: count, windowTokens }: Settings,
+) {
   const text = ids(count * windowTokens);
   const window = (i: number) =>
     text.slice(i * windowTokens, (i + 1) * windowTokens);
@@ -145,11 +222,13 @@ async function timeScore(session: Session) {
   };
 }
 
-async function timeContexts(session: Session) {
+async function timeContexts(
+  session: Session,
+  ids: Ids,
+  { contexts, batch, steps }: Settings,
+) {
   const results = [];
-  const batch = Number(values.batch);
-  const steps = Number(values.steps);
-  for (const context of values.contexts.split(",").map(Number)) {
+  for (const context of contexts) {
     const prompts = Array.from({ length: batch }, () => ids(context));
     const compileStart = performance.now();
     await session.prefill(prompts, 1);
@@ -176,7 +255,7 @@ async function timeContexts(session: Session) {
 }
 
 /** Moments of 8 sequences of 256 tokens, as calibrations have them. */
-async function timeMoments(session: Session) {
+async function timeMoments(session: Session, ids: Ids) {
   const sequences = Array.from({ length: 8 }, () => ids(256));
   const sink = { add: () => {} };
   await session.moments(sequences, sink);
@@ -188,3 +267,5 @@ async function timeMoments(session: Session) {
 function since(start: number): number {
   return (performance.now() - start) / 1000;
 }
+
+if (import.meta.main) await runVerb(bench);

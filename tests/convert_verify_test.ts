@@ -25,6 +25,7 @@ Deno.test("convert() writes a folder that verify() confirms, with and without bi
       const { code, text } = await run(verify, [out]);
       assertEquals(code, 0, text);
       assertEquals(text.match(/^ok/gm)?.length, 7, text);
+      assertEquals(text.trimEnd().split("\n").at(-1), "7 checks hold");
       const certificate = await certificateOf(out);
       assertEquals(certificate.cache, {
         originalNumbersPerTokenAndLayer: 64,
@@ -107,6 +108,11 @@ Deno.test("convert() refuses a full folder, wrong options and methods without a 
       "kv-lora-rank",
     );
     await assertRejects(
+      () => convert(args()),
+      InputError,
+      "option --kv-lora-rank is required: r, width of the latent",
+    );
+    await assertRejects(
       () => convert(args("--kv-lora-rank=few")),
       InputError,
       "kvLoraRank",
@@ -123,6 +129,18 @@ Deno.test("convert() refuses a full folder, wrong options and methods without a 
       InputError,
       "notes.txt",
     );
+  });
+});
+
+Deno.test("verify() says what it was given instead of a converted folder", async () => {
+  await withTiny("llama", async ({ model, out }) => {
+    for (
+      const [path, found] of [
+        [out, "no such folder"],
+        [model, "it has no certificate.json"],
+        [join(model, "config.json"), "a file"],
+      ] as const
+    ) await assertRejects(() => verify([path]), InputError, found);
   });
 });
 

@@ -11,13 +11,14 @@ import {
   writeCheckpointWeights,
 } from "../checkpoint/safetensors_writer.ts";
 import type { Checkpoint } from "../checkpoint/tensor_source.ts";
-import { methodByName } from "../conversion/methods/mod.ts";
+import { methodByName, METHODS } from "../conversion/methods/mod.ts";
 import type { Conversion, Method } from "../conversion/method.ts";
 import type { Engine } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
 import { gitState } from "../experiment/provenance.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import { loadModel } from "../model/load.ts";
+import { formatPercent } from "../report/format.ts";
 import { openText } from "../text/open_text.ts";
 import { openTokenizer } from "../tokenizer/tokenizer_json.ts";
 import {
@@ -38,13 +39,15 @@ import {
   latentTensors,
   loadLatentModel,
 } from "./latent_checkpoint.ts";
-import { parseMethodOptions } from "./method_options.ts";
+import { methodOptions, parseMethodOptions } from "./method_options.ts";
 import { modelCard } from "./model_card.ts";
 import { Progress } from "./progress.ts";
 import {
   EXIT,
   type Flags,
+  formatTable,
   integerFlag,
+  note,
   parseFlags,
   print,
   runVerb,
@@ -71,10 +74,10 @@ tokenizer.json, certificate.json and a model card.
                       default: 128 sequences of 256 tokens, seed 42, 2 passes
   --dtype f32|f16|bf16  of the stored weights; default: f32
   --engine NAME       default: onnx
-  --help              this text
+  --help              this text`;
 
-and the method's options, for transmla: --freq-fold --qk-rope-head-dim
---kv-lora-rank --balance-kv --balance-kv-norm --balance-kv-ratio --pca`;
+// What config.json of DeepSeek cannot say: their keys and values are not latent.
+const NOT_LATENT: readonly string[] = ["original", "partial-rope"];
 
 /**
  * The verb.
@@ -90,7 +93,9 @@ export async function convert(args: readonly string[]): Promise<number> {
     string: [...OPTIONS, ...CALIBRATION, ...names.map(kebabCase)],
   });
   if (flags["help"] === true) {
-    print(HELP);
+    print(
+      `${HELP}\n\nOptions of method ${method.name}:\n${optionTable(method)}`,
+    );
     return EXIT.ok;
   }
   const [location] = flags._;
@@ -102,7 +107,16 @@ export async function convert(args: readonly string[]): Promise<number> {
   }
   const dtype = oneOf(flags, "dtype", DTYPES, "f32");
   const engineName = oneOf(flags, "engine", ["onnx", "reference"], "onnx");
+  if (NOT_LATENT.includes(method.name)) {
+    const latent = METHODS.filter(({ name }) => !NOT_LATENT.includes(name));
+    throw new InputError(
+      `Cannot write method ${method.name} as attention must be latent (allowed: ${
+        latent.map(({ name }) => name).join(", ")
+      })`,
+    );
+  }
   const options = optionsIn(flags, method);
+  refuseMissing(method, options);
   parseMethodOptions(method, options);
   await refuseFull(out);
   const checkpoint = await openCheckpoint(location);
@@ -127,7 +141,16 @@ export async function convert(args: readonly string[]): Promise<number> {
     const request = { method: method.name, ...options };
     const conversion = await convertModel(original, request, inputs);
     progress.clear();
-    await write(out, dtype, checkpoint, original, conversion, method, inputs);
+    const certificate = await write(
+      out,
+      dtype,
+      checkpoint,
+      original,
+      conversion,
+      method,
+      inputs,
+    );
+    note(conclusion(out, certificate));
   } finally {
     await engine.close();
     checkpoint.tensors.close();
@@ -144,7 +167,7 @@ async function write(
   conversion: Conversion,
   method: Method,
   inputs: ConversionInputs,
-): Promise<void> {
+): Promise<Certificate> {
   const { frequencies, ...sizes } = await latentSizes(conversion.model);
   await Deno.mkdir(out, { recursive: true });
   const config = latentConfig(sizes, {
@@ -189,6 +212,45 @@ async function write(
       },
       commit: (await gitState())?.commit,
     }),
+  );
+  return certificate;
+}
+
+/** What the conversion saved and cost, and how to check it. */
+function conclusion(out: string, { cache, probe }: Certificate): string {
+  const { originalNumbersPerTokenAndLayer: before } = cache;
+  const { numbersPerTokenAndLayer: after } = cache;
+  return [
+    `cache    ${before} -> ${after} numbers a token and layer (${
+      formatPercent(after / before - 1)
+    })`,
+    `loss     ${probe.originalMeanNll.toFixed(4)} -> ${
+      probe.meanNll.toFixed(4)
+    } nats a token on ${probe.ids.length} windows of ${
+      probe.ids[0]?.length
+    } tokens of ${probe.text}, not calibrated with`,
+    `check with: deno task verify ${out}`,
+  ].join("\n");
+}
+
+function refuseMissing(
+  method: Method,
+  options: Readonly<Record<string, unknown>>,
+): void {
+  for (const { name, fallback, meaning } of methodOptions(method)) {
+    if (fallback !== undefined || name in options) continue;
+    throw new InputError(`option --${kebabCase(name)} is required: ${meaning}`);
+  }
+}
+
+function optionTable(method: Method): string {
+  return formatTable(
+    ["  option", "default", "meaning"],
+    methodOptions(method).map(({ name, fallback, meaning }) => [
+      `  --${kebabCase(name)}`,
+      fallback === undefined ? "required" : String(fallback),
+      meaning,
+    ]),
   );
 }
 

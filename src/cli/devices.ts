@@ -2,7 +2,8 @@
 // answers; a bundled provider still needs hardware that it accepts.
 
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { parseArgs } from "@std/cli";
+import { InputError } from "../base/errors.ts";
+import { EXIT, parseFlags, print, runVerb } from "./terminal.ts";
 
 /** The processor. */
 export interface Processor {
@@ -132,10 +133,38 @@ async function findProviders(): Promise<Devices["onnxruntime"]> {
   }
 }
 
-if (import.meta.main) {
-  const args = parseArgs(Deno.args, { boolean: ["json"] });
-  const devices = await findDevices();
-  console.log(
-    args.json ? JSON.stringify(devices, null, 2) : describeDevices(devices),
+const HELP = `deno task devices [options]
+
+Lists what this machine can compute on.
+
+  --json       as JSON
+  --help       this text`;
+
+/**
+ * The verb.
+ *
+ * @param args Command line arguments.
+ * @returns The exit code.
+ * @throws {InputError} If an argument is not an option of it.
+ */
+export async function devices(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, { boolean: ["json"] });
+  if (flags["help"] === true) {
+    print(HELP);
+    return EXIT.ok;
+  }
+  if (flags._.length > 0) {
+    throw new InputError(
+      `Cannot take ${flags._.join(", ")}: deno task devices takes no arguments`,
+    );
+  }
+  const found = await findDevices();
+  print(
+    flags["json"] === true
+      ? JSON.stringify(found, null, 2)
+      : describeDevices(found),
   );
+  return EXIT.ok;
 }
+
+if (import.meta.main) await runVerb(devices);

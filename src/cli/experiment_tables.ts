@@ -173,7 +173,7 @@ export function checkTable(checks: readonly Check[]): string {
       significant(check.measured),
       significant(check.difference),
       significant(check.tolerance),
-      check.ok ? "yes" : "NO",
+      check.ok ? "yes" : `NO${check.reason ? `: ${check.reason}` : ""}`,
       check.source,
     ]),
   );

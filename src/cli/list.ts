@@ -1,16 +1,22 @@
 // deno task list: what an experiment file can name.
 
-import { z } from "zod";
 import { InputError } from "../base/errors.ts";
 import { MODEL_ALIASES } from "../checkpoint/model_aliases.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
 import { labelsOf, parseExperiment } from "../experiment/experiment_file.ts";
 import { parameterCount } from "../experiment/estimate.ts";
-import { defaultOptions } from "../experiment/schema.ts";
 import { SYNTHETIC_CONFIGS } from "../model/synthetic.ts";
 import { TEXT_NAMES } from "../text/open_text.ts";
 import { experimentNames, readExperimentFile } from "./experiment_source.ts";
-import { EXIT, formatTable, parseFlags, print, runVerb } from "./terminal.ts";
+import { methodOptions } from "./method_options.ts";
+import {
+  EXIT,
+  formatTable,
+  paint,
+  parseFlags,
+  print,
+  runVerb,
+} from "./terminal.ts";
 
 const LISTS: Readonly<Record<string, () => Promise<string> | string>> = {
   methods: listMethods,
@@ -44,6 +50,10 @@ export async function list(args: readonly string[]): Promise<number> {
       );
     }
     if (i > 0) print();
+    if (wanted.length > 1) {
+      print(paint(name.toUpperCase(), "bold", Deno.stdout));
+      print();
+    }
     print(await LISTS[name]!());
   }
   return EXIT.ok;
@@ -51,12 +61,10 @@ export async function list(args: readonly string[]): Promise<number> {
 
 function listMethods(): string {
   return METHODS.map((method) => {
-    const defaults = defaultOptions(method);
-    const rows = Object.entries(method.options.shape).map(([key, schema]) => [
-      `  ${key}`,
-      key in defaults ? JSON.stringify(defaults[key]) : "required",
-      z.globalRegistry.get(schema as z.ZodType)?.description ??
-        (schema as z.ZodType).description ?? "",
+    const rows = methodOptions(method).map(({ name, fallback, meaning }) => [
+      `  ${name}`,
+      fallback === undefined ? "required" : String(fallback),
+      meaning,
     ]);
     const head = `${method.name}: ${method.summary} (${method.source})`;
     return rows.length === 0

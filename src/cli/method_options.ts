@@ -1,9 +1,30 @@
 // Options of a conversion method from outside: checked by the method's schema,
 // errors in the words of the command line.
 
+import { z } from "zod";
 import { InputError } from "../base/errors.ts";
 import type { Method } from "../conversion/method.ts";
+import { defaultOptions } from "../experiment/schema.ts";
 import { nearestName } from "../text/nearest_name.ts";
+
+/** An option of a method, for people. */
+export interface MethodOption {
+  readonly name: string;
+  /** Absent where it must be given. */
+  readonly fallback?: unknown;
+  readonly meaning: string;
+}
+
+/** The options of a method, in the order of its schema. */
+export function methodOptions(method: Method): MethodOption[] {
+  const defaults = defaultOptions(method);
+  return Object.entries(method.options.shape).map(([name, schema]) => ({
+    name,
+    ...(name in defaults ? { fallback: defaults[name] } : {}),
+    meaning: z.globalRegistry.get(schema as z.ZodType)?.description ??
+      (schema as z.ZodType).description ?? "",
+  }));
+}
 
 /**
  * Checks options and fills in the method's defaults.

@@ -17,6 +17,16 @@ const PERMISSIONS = [
   "--allow-net=127.0.0.1,localhost",
 ];
 
+const HELP = `deno task test [options] [FILE...]
+
+Runs the tests, then names those that were skipped and what the machine lacks
+for them. TRANSMLA_REQUIRE_ALL=1 makes a skipped test a failure.
+
+  --filter TEXT  only tests whose name has TEXT in it
+  --help         this text
+
+Further options are deno test's own: deno test --help`;
+
 /**
  * Runs the tests.
  *
@@ -24,6 +34,10 @@ const PERMISSIONS = [
  * @returns The exit code.
  */
 export async function runTests(args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(HELP);
+    return 0;
+  }
   const folder = await Deno.makeTempDir({ prefix: "transmla-test-" });
   try {
     const report = `${folder}/report.xml`;

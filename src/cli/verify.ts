@@ -24,7 +24,7 @@ against one prefill, bytes of the cache. Exit code 1 if a check does not hold.`;
  *
  * @param args Command line arguments.
  * @returns The exit code.
- * @throws {InputError} If no folder is given.
+ * @throws {InputError} If no folder is given, or it has no certificate.
  * @throws {CheckpointError} If the folder is not a converted model.
  */
 export async function verify(args: readonly string[]): Promise<number> {
@@ -37,6 +37,7 @@ export async function verify(args: readonly string[]): Promise<number> {
   if (folder === undefined || flags._.length > 1) {
     throw new InputError("one folder must be given; deno task verify DIR");
   }
+  await refuseNonFolder(folder);
   const certificate = await readCertificate(join(folder, "certificate.json"));
   const checkpoint = await openCheckpoint(folder);
   const engine = await openEngine("onnx");
@@ -56,11 +57,36 @@ export async function verify(args: readonly string[]): Promise<number> {
         : paint("FAILED", "red", Deno.stdout);
       print(`${mark}  ${what}: ${details}`);
     }
-    return checks.every(({ holds }) => holds) ? EXIT.ok : EXIT.failed;
+    const failed = checks.filter(({ holds }) => !holds).length;
+    print(
+      failed === 0
+        ? `${checks.length} checks hold`
+        : `${failed} of ${checks.length} checks do not hold`,
+    );
+    return failed === 0 ? EXIT.ok : EXIT.failed;
   } finally {
     await engine.close();
     checkpoint.tensors.close();
   }
+}
+
+async function refuseNonFolder(folder: string): Promise<void> {
+  const expected = "a folder that deno task convert wrote";
+  let found = "no such folder";
+  try {
+    if ((await Deno.stat(folder)).isDirectory) {
+      await Deno.stat(join(folder, "certificate.json"));
+      return;
+    }
+    found = "a file";
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const exists = await Deno.stat(folder).then(() => true, () => false);
+    if (exists) found = "it has no certificate.json";
+  }
+  throw new InputError(
+    `Cannot verify ${folder} as it must be ${expected}: ${found}`,
+  );
 }
 
 async function readCertificate(path: string): Promise<Certificate> {

@@ -43,7 +43,7 @@ export function checksTable(run: RunData): Table {
             ? "–"
             : `${formatDelta(check.relative * 100, 2)}\u00a0%`,
           formatSignificant(check.tolerance, 2),
-          check.ok ? "agrees" : "differs",
+          check.ok ? "agrees" : check.reason ?? "differs",
           check.source,
         ].map((text) => ({ text })),
         ...(check.ok ? {} : { tone: "bad" as const }),

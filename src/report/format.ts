@@ -61,11 +61,19 @@ export function formatDelta(value: number | undefined, decimals = 3): string {
   return value !== undefined && value > 0 ? `+${text}` : text;
 }
 
-/** Formats a share of 1 as a percentage, "68.8 %". */
-export function formatPercent(value: number | undefined, decimals = 1): string {
-  return value === undefined
-    ? MISSING
-    : `${formatNumber(value * 100, decimals)}\u00a0%`;
+/**
+ * Formats a share of 1 as a percentage, "50 %", "81.25 %".
+ *
+ * @param value The share.
+ * @param decimals Digits after the point. @default up to 2, without trailing zeros
+ */
+export function formatPercent(
+  value: number | undefined,
+  decimals?: number,
+): string {
+  if (value === undefined) return MISSING;
+  const text = formatNumber(value * 100, decimals ?? 2);
+  return `${decimals === undefined ? text.replace(/\.?0+$/, "") : text}\u00a0%`;
 }
 
 /** Formats tokens a second with three significant digits, none lost over 1,000. */

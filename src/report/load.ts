@@ -89,9 +89,10 @@ export async function loadRuns(
     experiments: unique(sorted.map((record) => record.experiment)),
     runIds: unique(sorted.map((record) => record.runId)),
     cells: sorted,
-    checks: unique(checks.map((check) => JSON.stringify(check))).map((text) =>
-      JSON.parse(text) as Check
-    ),
+    checks: [
+      ...new Map(checks.map((check) => [JSON.stringify(check), check]))
+        .values(),
+    ],
     environments,
     ...(experimentText === undefined ? {} : { experimentText }),
     experiment: parseExperiment(experimentText),

@@ -155,7 +155,8 @@ function paritySection(
     conditions(text, parity) +
     (onGpu === undefined
       ? ""
-      : ` On the GPU: ${reproduced(onGpu.run)} ${summaryLink(onGpu.path)}.`),
+      : ` The last column: ${summaryLink(onGpu.path)}. ${reproduced(onGpu.run)}`
+        .trimEnd()),
   ].join("\n\n");
 }
 

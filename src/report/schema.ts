@@ -130,16 +130,20 @@ const record = z.discriminatedUnion("measure", [
   message: "must be present where status is ok",
 });
 
+/** JSON has no NaN. */
+const missing = z.number().nullable().transform((value) => value ?? NaN);
+
 const checks = z.array(z.looseObject({
   variantLabel: z.string(),
   metric: z.string(),
   contextTokens: count.nullish().transform((value) => value ?? undefined),
   expected: z.number(),
-  measured: z.number(),
-  difference: z.number(),
-  relative: z.number(),
+  measured: missing,
+  difference: missing,
+  relative: missing,
   tolerance: z.number(),
   ok: z.boolean(),
+  reason: z.string().optional(),
   source: z.string(),
 }));
 

@@ -9,9 +9,11 @@ export class RunVoice {
   readonly #json: boolean;
   readonly #quiet: boolean;
   readonly #verbose: boolean;
+  readonly #limit: number;
   readonly #progress: Progress;
 
   constructor(flags: Flags) {
+    this.#limit = Number(flags["limit"] ?? Infinity);
     this.#json = flags["log-format"] === "json";
     this.#quiet = Boolean(flags.quiet);
     this.#verbose = Boolean(flags.verbose);
@@ -53,11 +55,7 @@ export class RunVoice {
     if (this.#json) return this.#line(event);
     switch (event.type) {
       case "start":
-        this.say(
-          event.present === 0
-            ? `run folder ${event.runDir}: ${event.cells} cells to measure`
-            : `run folder ${event.runDir}: ${event.present} of ${event.cells} cells are there; going on with the rest (--force measures all again)`,
-        );
+        this.say(startMessage(event, this.#limit));
         break;
       case "cellStart":
         this.#progress.begin(
@@ -104,6 +102,26 @@ export class RunVoice {
   }
 }
 
+/**
+ * What a run is about to do.
+ *
+ * @param event Cells of this call, and how many of them are there.
+ * @param limit At most so many are measured now.
+ */
+export function startMessage(
+  { runDir, cells, present }: Extract<RunEvent, { type: "start" }>,
+  limit: number,
+): string {
+  const left = cells - present;
+  const now = left > limit ? `, ${limit} of them now` : "";
+  if (left === 0) {
+    return `run folder ${runDir}: all ${cells} cells are there; nothing to measure (--force measures again)`;
+  }
+  return present === 0
+    ? `run folder ${runDir}: ${cells} cells to measure${now}`
+    : `run folder ${runDir}: ${present} of ${cells} cells are there; ${left} to measure${now} (--force measures all again)`;
+}
+
 /** The one figure of a cell that a reader waits for. */
 function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
   if (record.metrics === undefined) return record.error ?? "";
@@ -119,6 +137,9 @@ function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
         record.metrics!.decodeTokensPerSecond.toFixed(1)
       } tokens/s decode`;
     case "conversion":
-      return record.metrics!.calibrationCached ? "calibration cached" : "";
+      return record.metrics!.calibrationCached &&
+          record.metrics!.calibrationTokens > 0
+        ? "calibration cached"
+        : "";
   }
 }

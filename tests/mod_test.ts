@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import * as bench from "../mod.ts";
+import { syntheticModel } from "../src/model/synthetic.ts";
 import { writeTinyFolder } from "./fixtures/tiny_folder.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -36,6 +37,36 @@ Deno.test("mod.ts exports what its example and CONTRIBUTING.md name", () => {
   const missing = names.filter((name) => typeof exported[name] !== "function");
   assertEquals(missing, []);
   assert(bench.METHODS.some(({ name }) => name === "transmla"));
+});
+
+Deno.test("the method of CONTRIBUTING.md converts every layer", async () => {
+  const [source] = examplesOf(
+    await Deno.readTextFile(join(ROOT, "CONTRIBUTING.md")),
+  );
+  const folder = await Deno.makeTempDir({ prefix: "transmla-method-" });
+  try {
+    const conversion = pathToFileURL(join(ROOT, "src/conversion/")).href;
+    const file = join(folder, "slow_rope.ts");
+    await Deno.writeTextFile(
+      file,
+      source!.replaceAll('"../', `"${conversion}`),
+    );
+    const { slowRope } = await import(pathToFileURL(file).href);
+    const original = syntheticModel("tiny");
+    const options = slowRope.options.parse({});
+    const { model, layers } = await slowRope.convert(original, options);
+    assertEquals(layers.length, original.config.numHiddenLayers);
+    for (const { layer } of layers) {
+      const [before, after] = await Promise.all(
+        [original, model].map(async (one) =>
+          (await one.layer(layer)).attention.rotary.frequencies
+        ),
+      );
+      assertEquals(after, before.map((f: number) => f / 2));
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 /** Random weights over 256 bytes: near-uniform, so about 256. */

@@ -2,8 +2,8 @@
 // the flat files.
 
 import { pairedDelta } from "../evaluation/perplexity.ts";
-import { baselineIndices } from "./experiment_file.ts";
 import { matchesGlob } from "./glob.ts";
+import type { Plan, PlannedCell } from "./plan.ts";
 import type { CellRecord, PerplexityMetrics } from "./record.ts";
 import type { Expectation, Experiment } from "./schema.ts";
 
@@ -14,6 +14,7 @@ export interface Check {
   readonly metric: string;
   readonly contextTokens?: number;
   readonly expected: number;
+  /** NaN, null in JSON, where it was not measured; so are difference and relative. */
   readonly measured: number;
   /** measured - expected */
   readonly difference: number;
@@ -22,6 +23,8 @@ export interface Check {
   /** Largest |difference| that passes. */
   readonly tolerance: number;
   readonly ok: boolean;
+  /** Why there is no measured figure. */
+  readonly reason?: string;
   /** Where the expected figure comes from. */
   readonly source: string;
 }
@@ -31,19 +34,12 @@ export interface Check {
  * windows. The order in which cells were measured does not matter.
  *
  * @param records In plan order.
- * @param baseline As `report.baseline` has it.
+ * @param label The baseline's, of the plan: where its record is missing there is no difference.
  */
 export function withDeltas(
   records: readonly CellRecord[],
-  baseline: string,
+  label: string,
 ): CellRecord[] {
-  const labels = records.map((record) => record.variantLabel);
-  const [index] = baselineIndices(
-    baseline,
-    records.map((record) => record.variant),
-    labels,
-  );
-  const label = index === undefined ? undefined : labels[index];
   const bases = new Map<string, PerplexityMetrics>();
   for (const record of records) {
     if (record.measure === "perplexity" && record.variantLabel === label) {
@@ -68,52 +64,74 @@ function windowKey(metrics: PerplexityMetrics): string {
 }
 
 /**
- * Compares what was expected with what was measured. A figure that was not
- * measured gives no check: the cell's own status says why.
+ * Compares what was expected with what was measured. A figure that a selected
+ * cell should have and does not is a check that does not hold.
  *
- * @param expectations As the experiment has them.
+ * @param plan All cells, in order, and the expectations.
  * @param records With deltas.
+ * @param selected Ids of the cells that must have been measured by now.
  */
 export function evaluateChecks(
-  expectations: readonly Expectation[],
+  { experiment, cells, baselineLabel }: Plan,
   records: readonly CellRecord[],
+  selected: ReadonlySet<string>,
 ): Check[] {
-  return expectations.flatMap((expectation) => {
+  const recorded = new Map(records.map((record) => [record.cell, record]));
+  return experiment.expect.flatMap((expectation) => {
     const [measure, field] = expectation.metric.split(".") as [string, string];
-    return records.flatMap((record) => {
-      const measured = (record.metrics as Record<string, unknown> | undefined)
-        ?.[field];
+    return cells.flatMap((cell) => {
       if (
-        record.measure !== measure || record.status !== "ok" ||
-        typeof measured !== "number" ||
-        !matchesGlob(expectation.variant, record.variantLabel) ||
+        cell.measure !== measure ||
+        !matchesGlob(expectation.variant, cell.variantLabel) ||
         (expectation.contextTokens !== undefined &&
-          expectation.contextTokens !== record.contextTokens)
+          expectation.contextTokens !== cell.contextTokens) ||
+        (field === "deltaNll" && cell.variantLabel === baselineLabel)
       ) return [];
-      const expected = expectation.value;
-      const difference = measured - expected;
-      const tolerance = Math.min(
-        expectation.absolute ?? Infinity,
-        (expectation.relative ?? Infinity) * Math.abs(expected),
-      );
-      return [{
-        variantLabel: record.variantLabel,
-        metric: expectation.metric,
-        ...(record.contextTokens === undefined
-          ? {}
-          : { contextTokens: record.contextTokens }),
-        expected,
-        measured,
-        difference,
-        relative: expected === 0
-          ? (difference === 0 ? 0 : Math.sign(difference))
-          : difference / Math.abs(expected),
-        tolerance,
-        ok: Math.abs(difference) <= tolerance,
-        source: expectation.source ?? "",
-      }];
+      const record = recorded.get(cell.cell);
+      const measured = record?.status === "ok"
+        ? (record.metrics as unknown as Record<string, unknown>)[field]
+        : undefined;
+      if (typeof measured === "number") {
+        return [compare(expectation, cell, measured)];
+      }
+      if (!selected.has(cell.cell)) return [];
+      const reason = record === undefined
+        ? "not measured"
+        : record.status === "ok"
+        ? `its record has no ${field}`
+        : `${record.status}: ${record.error ?? "no reason is recorded"}`;
+      return [{ ...compare(expectation, cell, NaN), reason }];
     });
   });
+}
+
+function compare(
+  expectation: Expectation,
+  cell: PlannedCell,
+  measured: number,
+): Check {
+  const { value: expected, absolute = Infinity, relative } = expectation;
+  const difference = measured - expected;
+  const tolerance = Math.min(
+    absolute,
+    relative === undefined ? Infinity : relative * Math.abs(expected),
+  );
+  return {
+    variantLabel: cell.variantLabel,
+    metric: expectation.metric,
+    ...(cell.contextTokens === undefined
+      ? {}
+      : { contextTokens: cell.contextTokens }),
+    expected,
+    measured,
+    difference,
+    relative: expected === 0
+      ? Math.sign(difference)
+      : difference / Math.abs(expected),
+    tolerance,
+    ok: Math.abs(difference) <= tolerance,
+    source: expectation.source ?? "",
+  };
 }
 
 /** One JSON object a line. */

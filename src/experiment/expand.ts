@@ -37,6 +37,18 @@ export function expandVariant(entry: VariantEntry): VariantRecord[] {
   return distinct(variants);
 }
 
+/**
+ * How many variants an entry has before `exclude`: the matrix is not expanded.
+ *
+ * @param entry The entry, validated.
+ */
+export function countVariants({ matrix, include }: VariantEntry): number {
+  return Object.values(matrix ?? {}).reduce(
+    (product, values) => product * (values?.length ?? 1),
+    1,
+  ) + (include?.length ?? 0);
+}
+
 /** Whether a variant has every value of a pattern. */
 function agrees(
   variant: VariantRecord,

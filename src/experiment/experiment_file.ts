@@ -6,11 +6,10 @@ import { type Document, isSeq, LineCounter, parseDocument } from "yaml";
 import { InputError } from "../base/errors.ts";
 import type { Method } from "../conversion/method.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
-import { expandVariant, type VariantEntry } from "./expand.ts";
-import { matchesGlob } from "./glob.ts";
+import { semanticProblems } from "./experiment_checks.ts";
+import { countVariants, expandVariant, type VariantEntry } from "./expand.ts";
 import { variantLabels } from "./label.ts";
 import { explain, type Located, type Path, place } from "./locate.ts";
-import { nearestName } from "../text/nearest_name.ts";
 import type { VariantRecord } from "./record.ts";
 import {
   defaultOptions,
@@ -144,9 +143,16 @@ function resolve(
   const problems: string[] = [];
   const variants: VariantRecord[] = [];
   const own: (string | undefined)[] = [];
+  /** Of each variant, its entry. */
+  const entries: number[] = [];
+  let total = 0;
   parsed.variants.forEach((rawEntry, index) => {
     const entry = rawEntry as VariantEntry;
     const method = methods.find(({ name }) => name === entry.method)!;
+    const count = countVariants(entry);
+    total += count;
+    // A matrix of typos is counted, not multiplied out.
+    if (total > MAX_VARIANTS) return;
     const expanded = expandVariant(entry);
     if (expanded.length === 0) {
       problems.push(
@@ -168,6 +174,7 @@ function resolve(
       if (checked.success) {
         variants.push({ method: name, ...checked.data });
         own.push(entry.label);
+        entries.push(index);
         continue;
       }
       for (const issue of checked.error.issues) {
@@ -189,16 +196,18 @@ function resolve(
     }
     problems.push(...said);
   });
-  if (variants.length > MAX_VARIANTS) {
+  if (total > MAX_VARIANTS) {
     problems.push(
       `${
         place(at, ["variants"])
-      }variants: a matrix of ${variants.length} variants; allowed: at most ${MAX_VARIANTS}`,
+      }variants: a matrix of ${total} variants; allowed: at most ${MAX_VARIANTS}`,
     );
   }
   if (problems.length > 0) throw new InputError(problems.join("\n"));
   const labels = variantLabels(variants, own, defaultsIn(methods));
-  problems.push(...semanticProblems(parsed, variants, labels, at));
+  problems.push(
+    ...semanticProblems(parsed, { variants, own, entries, labels }, at),
+  );
   if (problems.length > 0) throw new InputError(problems.join("\n"));
 
   const { measure } = parsed;
@@ -228,118 +237,6 @@ function resolve(
     },
     expect,
   }) as Experiment;
-}
-
-/** What a schema cannot say: fields that depend on each other. */
-function semanticProblems(
-  parsed: ExperimentFile,
-  variants: readonly VariantRecord[],
-  labels: readonly string[],
-  at: Located,
-): string[] {
-  const problems: string[] = [];
-  const { measure } = parsed;
-  const measures = (["perplexity", "cache", "throughput"] as const)
-    .filter((name) => measure[name] !== undefined);
-  if (measures.length === 0) {
-    problems.push(
-      `${
-        place(at, ["measure"], true)
-      }measure names nothing to measure; allowed: perplexity, cache, throughput`,
-    );
-  }
-  for (const name of measures) {
-    if (
-      measure[name]?.contexts === undefined && measure.contexts === undefined
-    ) {
-      problems.push(
-        `${
-          place(at, ["measure", name], true)
-        }measure.${name} has no contexts, nor has measure`,
-      );
-    }
-  }
-  const converts = variants.some(({ method }) => method !== "original");
-  if (converts && parsed.calibration === undefined) {
-    problems.push(
-      `${
-        place(at, ["variants"], true)
-      }calibration is missing; variants other than original need it`,
-    );
-  }
-  const synthetic = typeof parsed.model === "string" &&
-    parsed.model.startsWith("synthetic:");
-  if (
-    measure.perplexity?.text === "synthetic" ||
-    (synthetic && measure.perplexity)
-  ) {
-    problems.push(
-      `${
-        place(at, ["measure", "perplexity"], true)
-      }measure.perplexity: random tokens or weights have no meaningful perplexity; allowed with them: cache, throughput`,
-    );
-  }
-  if (
-    synthetic && parsed.calibration && parsed.calibration.text !== "synthetic"
-  ) {
-    problems.push(
-      `${
-        place(at, ["calibration", "text"])
-      }calibration.text: found "${parsed.calibration.text}"; a synthetic model has no tokenizer; allowed: synthetic`,
-    );
-  }
-  if (!baselineIndices(parsed.report.baseline, variants, labels).length) {
-    const names = [...new Set(labels)];
-    const meant = nearestName(parsed.report.baseline, names);
-    problems.push(
-      `${
-        place(at, ["report", "baseline"])
-      }report.baseline: found "${parsed.report.baseline}"${
-        meant === undefined ? "" : ` (did you mean "${meant}"?)`
-      }; allowed: ${names.slice(0, 12).join(", ")}${
-        names.length > 12 ? ", ..." : ""
-      }`,
-    );
-  }
-  parsed.expect.forEach((expectation, i) => {
-    if (!labels.some((label) => matchesGlob(expectation.variant, label))) {
-      problems.push(
-        `${
-          place(at, ["expect", i, "variant"])
-        }expect[${i}].variant: found "${expectation.variant}", which no variant matches; variants: ${
-          labels.slice(0, 12).join(", ")
-        }${labels.length > 12 ? ", ..." : ""}`,
-      );
-    }
-    if (
-      expectation.relative === undefined && expectation.absolute === undefined
-    ) {
-      problems.push(
-        `${
-          place(at, ["expect", i])
-        }expect[${i}]: a tolerance is missing; allowed: relative, absolute`,
-      );
-    }
-  });
-  return problems;
-}
-
-/**
- * The variants that a baseline names: by label, or by method.
- *
- * @param baseline As `report.baseline` has it.
- * @param variants All variants.
- * @param labels Their labels.
- */
-export function baselineIndices(
-  baseline: string,
-  variants: readonly { readonly method: string }[],
-  labels: readonly string[],
-): number[] {
-  const byLabel = labels.flatMap((label, i) => label === baseline ? [i] : []);
-  if (byLabel.length > 0) return byLabel;
-  const first = variants.findIndex(({ method }) => method === baseline);
-  return first < 0 ? [] : [first];
 }
 
 /**

@@ -83,3 +83,21 @@ function short(value: unknown): string {
     ? JSON.stringify(value)
     : String(value);
 }
+
+/**
+ * The variants that a baseline names: by label, or by method.
+ *
+ * @param baseline As `report.baseline` has it.
+ * @param variants All variants.
+ * @param labels Their labels.
+ */
+export function baselineIndices(
+  baseline: string,
+  variants: readonly { readonly method: string }[],
+  labels: readonly string[],
+): number[] {
+  const byLabel = labels.flatMap((label, i) => label === baseline ? [i] : []);
+  if (byLabel.length > 0) return byLabel;
+  const first = variants.findIndex(({ method }) => method === baseline);
+  return first < 0 ? [] : [first];
+}

@@ -5,8 +5,9 @@ import { InputError } from "../base/errors.ts";
 import type { Method } from "../conversion/method.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
 import { shortHash } from "./canonical.ts";
-import { baselineIndices, labelsOf, withoutKeys } from "./experiment_file.ts";
+import { labelsOf, withoutKeys } from "./experiment_file.ts";
 import { type Inputs, SYNTHETIC_TEXT } from "./inputs.ts";
+import { baselineIndices } from "./label.ts";
 import { NUMERICS_VERSION } from "./numerics.ts";
 import type { Measure, VariantRecord } from "./record.ts";
 import type { Experiment } from "./schema.ts";
@@ -29,6 +30,8 @@ export interface Plan {
   /** `model` is the one that was had; written as the run's experiment.yaml. */
   readonly experiment: Experiment;
   readonly inputs: Inputs;
+  /** Of the variant that others are compared with. */
+  readonly baselineLabel: string;
   /** The baseline's cells first, then variants in file order. */
   readonly cells: readonly PlannedCell[];
 }
@@ -74,7 +77,13 @@ export function planExperiment(
       });
     }
   }
-  return { runId: shortHash(resolved), experiment: resolved, inputs, cells };
+  return {
+    runId: shortHash(resolved),
+    experiment: resolved,
+    inputs,
+    baselineLabel: labels[baseline[0]!]!,
+    cells,
+  };
 }
 
 interface Target {
@@ -164,8 +173,25 @@ function checkVariants(
   if (problems.length > 0) throw new InputError(problems.join("\n"));
 }
 
-function checkContexts({ measure }: Experiment, inputs: Inputs): void {
+function checkContexts(
+  { calibration, measure }: Experiment,
+  inputs: Inputs,
+): void {
   const limit = inputs.config.maxPositionEmbeddings;
+  if (calibration !== undefined && calibration.tokens > limit) {
+    throw new InputError(
+      `Cannot calibrate as calibration.tokens must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${calibration.tokens}`,
+    );
+  }
+  const { steps = 0, contexts: timed = [] } = measure.throughput ?? {};
+  const longestTimed = Math.max(...timed) + steps;
+  if (longestTimed > limit) {
+    throw new InputError(
+      `Cannot measure throughput as context + steps must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${
+        Math.max(...timed)
+      } + ${steps}`,
+    );
+  }
   for (const name of ["perplexity", "cache", "throughput"] as const) {
     for (const context of measure[name]?.contexts ?? []) {
       if (context > limit) {

@@ -290,9 +290,10 @@ class Run {
     const { cells, experiment } = this.#plan;
     const records = withDeltas(
       await this.#folder.readCells(cells),
-      experiment.report.baseline,
+      this.#plan.baselineLabel,
     );
-    const checks = evaluateChecks(experiment.expect, records);
+    const ids = new Set(selected.map(({ cell }) => cell));
+    const checks = evaluateChecks(this.#plan, records, ids);
     for (
       const [name, text] of [
         ["results.jsonl", toJsonLines(records)],
@@ -304,7 +305,6 @@ class Run {
     }
     const counts = { ok: 0, failed: 0, oom: 0, timeout: 0, skipped: 0 };
     for (const { status } of records) counts[status]++;
-    const ids = new Set(selected.map(({ cell }) => cell));
     const good =
       records.every((record) => !ids.has(record.cell) || isResult(record)) &&
       checks.every(({ ok }) => ok);

@@ -44,6 +44,9 @@ export const CHECKABLE_METRICS = [
   "conversion.calibrationTokens",
 ] as const;
 
+/** A timer's limit: 2^31 - 1 milliseconds. */
+export const MAX_TIMEOUT_SECONDS = 2147483;
+
 /** How to run: an engine, its number type and device. */
 export interface EngineChoice {
   readonly name: EngineName;
@@ -210,7 +213,9 @@ export function experimentSchema(methods: readonly Method[]) {
       absolute: z.number().min(0).optional(),
       source: z.string().optional(),
     })).default([]),
-    timeoutSeconds: z.number().positive().default(7200),
+    timeoutSeconds: z.number().positive().max(MAX_TIMEOUT_SECONDS).default(
+      7200,
+    ),
   });
 }
 
@@ -234,7 +239,9 @@ function variantSchema(method: Method) {
   );
   const base = {
     method: z.literal(method.name).describe(method.summary),
-    label: z.string().min(1).max(80).optional(),
+    label: z.string().max(80).regex(/^[^,\r\n]+$/).describe(
+      "Unique; no commas, which separate globs",
+    ).optional(),
     ...options,
   };
   if (Object.keys(options).length === 0) return z.strictObject(base);

@@ -1,0 +1,242 @@
+// What the schema of an experiment file cannot say: fields that depend on each
+// other. Each problem is a line that begins with its place.
+
+import { shortHash } from "./canonical.ts";
+import { matchesGlob } from "./glob.ts";
+import { baselineIndices } from "./label.ts";
+import { type Located, place } from "./locate.ts";
+import { nearestName } from "../text/nearest_name.ts";
+import type { VariantRecord } from "./record.ts";
+import type { ExperimentFile } from "./schema.ts";
+
+/** All variants of a file, the matrix expanded, defaults filled in. */
+export interface LabeledVariants {
+  readonly variants: readonly VariantRecord[];
+  /** Labels that the file gives. */
+  readonly own: readonly (string | undefined)[];
+  readonly labels: readonly string[];
+  /** Of each variant, the index of its entry in the file. */
+  readonly entries: readonly number[];
+}
+
+const MEASURES = ["perplexity", "cache", "throughput"] as const;
+
+/**
+ * Checks what fields say of each other.
+ *
+ * @param parsed The file, of the right schema.
+ * @param labeled Its variants.
+ * @param at For the places.
+ * @returns One line a problem.
+ */
+export function semanticProblems(
+  parsed: ExperimentFile,
+  labeled: LabeledVariants,
+  at: Located,
+): string[] {
+  const { variants, labels } = labeled;
+  const problems = [
+    ...equalVariants(labeled, at),
+    ...equalLabels(labeled, at),
+    ...repeatedContexts(parsed, at),
+  ];
+  const { measure } = parsed;
+  const measures = MEASURES.filter((name) => measure[name] !== undefined);
+  if (measures.length === 0) {
+    problems.push(
+      `${
+        place(at, ["measure"], true)
+      }measure names nothing to measure; allowed: perplexity, cache, throughput`,
+    );
+  }
+  for (const name of measures) {
+    if (
+      measure[name]?.contexts === undefined && measure.contexts === undefined
+    ) {
+      problems.push(
+        `${
+          place(at, ["measure", name], true)
+        }measure.${name} has no contexts, nor has measure`,
+      );
+    }
+  }
+  const converts = variants.some(({ method }) => method !== "original");
+  if (converts && parsed.calibration === undefined) {
+    problems.push(
+      `${
+        place(at, ["variants"], true)
+      }calibration is missing; variants other than original need it`,
+    );
+  }
+  const synthetic = typeof parsed.model === "string" &&
+    parsed.model.startsWith("synthetic:");
+  if (
+    measure.perplexity?.text === "synthetic" ||
+    (synthetic && measure.perplexity)
+  ) {
+    problems.push(
+      `${
+        place(at, ["measure", "perplexity"], true)
+      }measure.perplexity: random tokens or weights have no meaningful perplexity; allowed with them: cache, throughput`,
+    );
+  }
+  if (
+    synthetic && parsed.calibration && parsed.calibration.text !== "synthetic"
+  ) {
+    problems.push(
+      `${
+        place(at, ["calibration", "text"])
+      }calibration.text: found "${parsed.calibration.text}"; a synthetic model has no tokenizer; allowed: synthetic`,
+    );
+  }
+  if (!baselineIndices(parsed.report.baseline, variants, labels).length) {
+    const names = [...new Set(labels)];
+    const meant = nearestName(parsed.report.baseline, names);
+    problems.push(
+      `${
+        place(at, ["report", "baseline"])
+      }report.baseline: found "${parsed.report.baseline}"${
+        meant === undefined ? "" : ` (did you mean "${meant}"?)`
+      }; allowed: ${names.slice(0, 12).join(", ")}${
+        names.length > 12 ? ", ..." : ""
+      }`,
+    );
+  }
+  problems.push(...wrongExpectations(parsed, labeled, at));
+  return problems;
+}
+
+/** Equal variants would be one cell under two names. */
+function equalVariants(
+  { variants, labels, entries }: LabeledVariants,
+  at: Located,
+): string[] {
+  const first = new Map<string, number>();
+  return variants.flatMap((variant, i) => {
+    const key = shortHash(variant);
+    const earlier = first.get(key);
+    if (earlier === undefined) {
+      first.set(key, i);
+      return [];
+    }
+    return [
+      `${place(at, ["variants", entries[i]!])}variants[${entries[i]}]: "${
+        labels[i]
+      }" is, its defaults filled in, the same variant as "${
+        labels[earlier]
+      }" of variants[${entries[earlier]}]`,
+    ];
+  });
+}
+
+/** A label that the file gives must be nobody else's, as given or as made. */
+function equalLabels(
+  { own, labels, entries }: LabeledVariants,
+  at: Located,
+): string[] {
+  return own.flatMap((label, i) => {
+    if (label === undefined) return [];
+    const other = labels.findIndex((made, j) =>
+      own[j] === undefined
+        ? made === label ||
+          (made.startsWith(`${label} #`) &&
+            /^\d+$/.test(made.slice(label.length + 2)))
+        : j < i && own[j] === label
+    );
+    return other < 0 ? [] : [
+      `${place(at, ["variants", entries[i]!, "label"])}variants[${
+        entries[i]
+      }].label: found "${label}", which is also the label of variants[${
+        entries[other]
+      }]`,
+    ];
+  });
+}
+
+function repeatedContexts({ measure }: ExperimentFile, at: Located): string[] {
+  const lists = [
+    { name: "measure", path: ["measure"], contexts: measure.contexts },
+    ...MEASURES.map((name) => ({
+      name: `measure.${name}`,
+      path: ["measure", name],
+      contexts: measure[name]?.contexts,
+    })),
+  ];
+  return lists.flatMap(({ name, path, contexts = [] }) =>
+    contexts.flatMap((context, i) =>
+      contexts.indexOf(context) === i ? [] : [
+        `${
+          place(at, [...path, "contexts", i])
+        }${name}.contexts[${i}]: found ${context} again; allowed: each context once`,
+      ]
+    )
+  );
+}
+
+/** An expectation that no cell can meet would pass unseen. */
+function wrongExpectations(
+  parsed: ExperimentFile,
+  { variants, labels }: LabeledVariants,
+  at: Located,
+): string[] {
+  const [baseline] = baselineIndices(parsed.report.baseline, variants, labels);
+  return parsed.expect.flatMap((expectation, i) => {
+    const problems: string[] = [];
+    const say = (field: string, message: string) =>
+      problems.push(
+        `${place(at, ["expect", i, field])}expect[${i}].${field}: ${message}`,
+      );
+    const { variant, metric, contextTokens } = expectation;
+    const [measure] = metric.split(".") as [
+      (typeof MEASURES)[number] | "conversion",
+    ];
+    const matched = labels.flatMap((label, v) =>
+      matchesGlob(variant, label) ? [v] : []
+    );
+    if (matched.length === 0) {
+      say(
+        "variant",
+        `found "${variant}", which no variant matches; variants: ${
+          labels.slice(0, 12).join(", ")
+        }${labels.length > 12 ? ", ..." : ""}`,
+      );
+    } else if (
+      measure === "conversion" &&
+      matched.every((v) => variants[v]!.method === "original")
+    ) {
+      say("metric", `found ${metric}; "${variant}" is not converted`);
+    } else if (
+      metric === "perplexity.deltaNll" && matched.every((v) => v === baseline)
+    ) {
+      say("metric", `found ${metric}; "${variant}" is the baseline`);
+    }
+    if (measure === "conversion") {
+      if (contextTokens !== undefined) {
+        say("contextTokens", `found ${contextTokens}; a conversion has none`);
+      }
+    } else if (parsed.measure[measure] === undefined) {
+      say("metric", `found ${metric}; measure.${measure} is missing`);
+    } else {
+      const contexts = parsed.measure[measure].contexts ??
+        parsed.measure.contexts ?? [];
+      if (contextTokens !== undefined && !contexts.includes(contextTokens)) {
+        say(
+          "contextTokens",
+          `found ${contextTokens}, which measure.${measure} does not measure; allowed: ${
+            contexts.join(", ")
+          }`,
+        );
+      }
+    }
+    if (
+      expectation.relative === undefined && expectation.absolute === undefined
+    ) {
+      problems.push(
+        `${
+          place(at, ["expect", i])
+        }expect[${i}]: a tolerance is missing; allowed: relative, absolute`,
+      );
+    }
+    return problems;
+  });
+}

@@ -54,6 +54,10 @@ export function checksTable(run: RunData): Table {
 
 /** Conversion cost and what the conversion kept, a row a converted variant. */
 export function conversionTable(series: readonly Series[]): Table {
+  const converted = series.filter((one) => one.conversion !== undefined);
+  const differing = differingOptions(
+    converted.map((one) => one.conversion!.resolved),
+  );
   return {
     columns: [
       { head: "Variant", align: "left" },
@@ -62,9 +66,11 @@ export function conversionTable(series: readonly Series[]): Table {
       { head: "calibration tokens", align: "right" },
       { group: "Energy kept by layer", head: "least", align: "right" },
       { group: "Energy kept by layer", head: "mean", align: "right" },
-      { head: "Resolved options", align: "left" },
+      ...differing.length === 0
+        ? []
+        : [{ head: "Options that differ", align: "left" as const }],
     ],
-    rows: series.filter((one) => one.conversion !== undefined).map((one) => {
+    rows: converted.map((one) => {
       const metrics = one.conversion!;
       const kept = metrics.keptEnergyByLayer;
       return {
@@ -72,7 +78,9 @@ export function conversionTable(series: readonly Series[]): Table {
         cells: [
           one.label,
           formatSeconds(metrics.wallSeconds),
-          metrics.calibrationCached
+          metrics.calibrationTokens === 0
+            ? "–"
+            : metrics.calibrationCached
             ? "cached"
             : formatSeconds(metrics.calibrationWallSeconds),
           formatNumber(metrics.calibrationTokens),
@@ -83,15 +91,36 @@ export function conversionTable(series: readonly Series[]): Table {
               : undefined,
             2,
           ),
-          Object.entries(metrics.resolved).map(([key, value]) =>
-            `${key} ${
-              typeof value === "object" ? JSON.stringify(value) : String(value)
-            }`
-          ).join(", "),
+          ...differing.length === 0 ? [] : [
+            differing.filter((key) => key in metrics.resolved).map((key) =>
+              `${key} ${optionText(metrics.resolved[key])}`
+            ).join(", "),
+          ],
         ].map((text) => ({ text })),
       };
     }),
   };
+}
+
+/** Options that do not have one value wherever they are; all of a single conversion. */
+function differingOptions(
+  resolved: readonly Readonly<Record<string, unknown>>[],
+): string[] {
+  const keys = [
+    ...new Set(resolved.flatMap((options) => Object.keys(options))),
+  ];
+  if (resolved.length < 2) return keys;
+  return keys.filter((key) =>
+    new Set(
+      resolved.filter((options) => key in options).map((options) =>
+        optionText(options[key])
+      ),
+    ).size > 1
+  );
+}
+
+function optionText(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Cells that did not end well, and cells that are missing. */

@@ -11,7 +11,7 @@ import {
 } from "./figure.ts";
 import type { RunData } from "./load.ts";
 import { calibrationProtocol, protocol } from "./protocol.ts";
-import { mainContext, type Series } from "./series.ts";
+import { type Delta, deltaNll, mainContext, type Series } from "./series.ts";
 
 const OPTIONS = {
   freqFold: {
@@ -128,7 +128,8 @@ export function byOption(
 }
 
 /**
- * Perplexity with balanced keys and values beside the same variant without.
+ * What balancing keys and values changes, beside the same variant without: the
+ * NLL difference to the baseline where there is one, else the perplexity.
  *
  * @returns undefined where no variant was measured both ways.
  */
@@ -138,7 +139,6 @@ export function keyValueBalance(
 ): Figure | undefined {
   const context = mainContext(series);
   if (context === undefined) return undefined;
-  const value = (one: Series) => one.perplexity.get(context)!.value;
   const pairs = pairUp(
     series.filter((one) =>
       one.perplexity.has(context) && one.variant["balanceKv"] !== undefined
@@ -151,52 +151,72 @@ export function keyValueBalance(
     );
   });
   if (pairs.length === 0) return undefined;
-  const ys = pairs.map((_, index) => pairs.length - index);
-  const xs = pairs.flatMap(({ off, on }) => [value(off), value(on)]);
+  const all = pairs.flatMap(({ off, on }) => [off, on]);
+  const isDelta = all.every((one) =>
+    deltaNll(one, series, context) !== undefined
+  );
+  const valueOf = (one: Series): Interval =>
+    isDelta
+      ? deltaInterval(deltaNll(one, series, context)!)
+      : perplexityInterval(one, context);
+  const intervals = all.map(valueOf);
+  const title = isDelta ? "ΔNLL to the baseline, nats" : "perplexity";
   return {
     id: "balance-kv",
     title: "Key-value balance on and off",
     caption:
-      `Open marks: without balancing keys and values before the joint PCA; filled: with. All other options are equal. ${
-        protocol(run, { perplexity: context })
-      } ${calibrationProtocol(run)}`.trim(),
-    height: Math.max(220, pairs.length * 30 + 110),
-    data: [
-      ...pairs.map(({ off, on }, index): Trace => ({
-        type: "scatter",
-        mode: "lines",
-        x: [value(off), value(on)],
-        y: [ys[index], ys[index]],
-        line: { color: "rule", width: 2 },
-        hoverinfo: "skip",
-      })),
-      ...pairs.flatMap(({ off, on }, index): Trace[] =>
-        ([[off, true], [on, false]] as const).map(([one, isOpen]) => ({
+      `Open marks: without balancing keys and values before the joint PCA; filled: with. All other options are equal; bars are ${
+        isDelta
+          ? "95 % intervals of the difference to the baseline"
+          : "± one standard error over windows"
+      }. ${protocol(run, { perplexity: context })} ${calibrationProtocol(run)}`
+        .trim(),
+    height: Math.max(220, pairs.length * 44 + 110),
+    data: pairs.flatMap(({ off, on }, index): Trace[] =>
+      ([[off, true], [on, false]] as const).map(([one, isOpen]) => {
+        const { value, low, high } = valueOf(one);
+        return {
           type: "scatter",
           mode: "markers",
           name: plotText(one.label),
-          x: [value(one)],
-          y: [ys[index]],
+          x: [value],
+          y: [pairs.length - index + (isOpen ? 0.14 : -0.14)],
+          error_x: {
+            type: "data",
+            symmetric: false,
+            array: [high - value],
+            arrayminus: [value - low],
+            visible: high > low,
+            color: on.style.color,
+            thickness: 1,
+            width: 3,
+          },
           marker: {
             color: isOpen ? "page" : on.style.color,
-            size: 11,
+            size: 10,
             symbol: "circle",
             line: { color: on.style.color, width: isOpen ? 2 : 1 },
           },
           hovertemplate: `${
             plotText(one.label)
-          }<br>perplexity %{x:,.4~f}<extra></extra>`,
-        }))
-      ),
-    ],
+          }<br>${title} %{x:,.4~f}<extra></extra>`,
+        };
+      })
+    ),
     layout: {
-      xaxis: axis({ title: "perplexity", values: xs, isLog: spansDecades(xs) }),
+      xaxis: axis({
+        title,
+        values: intervals.flatMap(({ low, high }) => [low, high]),
+        fromZero: true,
+      }),
       yaxis: {
         type: "linear",
-        range: [0.3, pairs.length + 0.7],
+        range: [0.4, pairs.length + 0.6],
         tickmode: "array",
-        tickvals: ys,
-        ticktext: pairs.map(({ on }) => plotText(on.label)),
+        tickvals: pairs.map((_, index) => pairs.length - index),
+        ticktext: pairs.map(({ off, on }) =>
+          plotText(lineName([off, on], "balanceKv"))
+        ),
         showgrid: false,
         zeroline: false,
       },
@@ -205,6 +225,24 @@ export function keyValueBalance(
     key: pairs.map(({ on }) => on),
     isNamed: true,
   };
+}
+
+interface Interval {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+function deltaInterval({ value, ci95 }: Delta): Interval {
+  const [low, high] = ci95 ?? [value, value];
+  return { value, low, high };
+}
+
+function perplexityInterval(one: Series, context: number): Interval {
+  const { value, stderr } = one.perplexity.get(context)!;
+  // Of exp(meanNll), to first order.
+  const error = value * stderr;
+  return { value, low: value - error, high: value + error };
 }
 
 /** Groups series that are equal but for `option`, on one model and engine. */

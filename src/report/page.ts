@@ -25,6 +25,7 @@ import {
   dates,
   headline,
   headlineProtocol,
+  labelNote,
   machineName,
   modelNames,
   modelShapes,
@@ -160,8 +161,10 @@ function headlineSection(
     "Cache, quality and speed of every variant; ± is one standard error over windows, ΔNLL the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t), × the speed relative to the baseline.",
     headlineProtocol(series, run),
   ].filter((part) => part !== "").join(" ");
+  const note = labelNote(series);
   return `<h2>Results</h2>
-${tableHtml("Results.", caption, headlineTable(series), number, "stack")}`;
+${tableHtml("Results.", caption, headlineTable(series), number, "stack")}
+${note === "" ? "" : `<p class="caption below">${escapeHtml(note)}</p>`}`;
 }
 
 function figureHtml(figure: Figure, number: Counter): string {

@@ -117,11 +117,13 @@ export function pareto(
   return {
     id: "pareto",
     title: "Perplexity against decoding speed",
-    caption: `Lower right is better; the stepped line joins the ${
-      front.length === 1 ? "one" : front.length
-    } that no other beats in both. Speed at ${
-      formatNumber(context)
-    } tokens of context. ${protocol(run, { perplexity: window, speed: true })}`,
+    caption: `Lower right is better; ${
+      front.length === 1
+        ? `${front[0]!.series.label} is best in both`
+        : `the stepped line joins the ${front.length} that no other beats in both`
+    }. Speed at ${formatNumber(context)} tokens of context. ${
+      protocol(run, { perplexity: window, speed: true })
+    }`,
     height: 440,
     data: [
       {

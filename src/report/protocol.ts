@@ -71,6 +71,27 @@ export function protocol(run: RunData, shown: Shown): string {
   ].filter((part) => part !== "").join(" ");
 }
 
+const LETTERS: readonly (readonly [RegExp, string])[] = [
+  [/^F\d/, "F: neighboring rotary frequencies folded to one (FreqFold)"],
+  [/^m\d/, "m: key dimensions that keep RoPE"],
+  [/^r\d/, "r: width of the latent"],
+  [/^bkv/, "bkv: keys balanced against values before the joint PCA"],
+];
+
+/** What the letters of the labels mean, and that nothing was trained; "" where nothing was converted. */
+export function labelNote(series: readonly Series[]): string {
+  const others = series.filter((one) => !one.isBaseline);
+  if (others.length === 0) return "";
+  const words = others.flatMap(({ label }) => label.split(" "));
+  const letters = LETTERS.filter(([pattern]) =>
+    words.some((word) => pattern.test(word))
+  ).map(([, meaning]) => meaning);
+  const trained = "No training followed the conversions.";
+  return letters.length === 0
+    ? trained
+    : `Labels: ${letters.join("; ")}. ${trained}`;
+}
+
 /** The conditions of the headline table. */
 export function headlineProtocol(
   series: readonly Series[],
@@ -217,7 +238,7 @@ export function headline(series: readonly Series[], run: RunData): string {
     const most = formatPercent(high);
     sentences.push(
       `${noun} ${others.length === 1 ? "cuts" : "cut"} the KV cache by ${
-        least === most ? most : `${least} to ${most}`
+        least === most ? most : `between ${least} and ${most}`
       }.`,
     );
   } else {
@@ -268,7 +289,7 @@ export function headline(series: readonly Series[], run: RunData): string {
     );
     sentences.push(
       `At ${formatNumber(longest)} tokens of context ${
-        others.length === 1 ? "it" : `${fastest.label}, the fastest,`
+        others.length === 1 ? "it" : `${fastest.label}, the fastest conversion,`
       } decodes at ${
         formatRatio(speedup(fastest, series, longest))
       } the baseline’s speed.`,

@@ -1,6 +1,7 @@
 // environment.json as rows: whatever it holds, since a field that a newer
 // version of the suite records should not vanish from an older report.
 
+import { formatBytes, formatSignificant } from "./format.ts";
 import { isObject } from "./load.ts";
 import type { Table } from "./tables.ts";
 
@@ -35,5 +36,13 @@ function leaves(value: unknown, path: readonly string[]): [string, string][] {
       ? value.flatMap((item, index) => leaves(item, [...path, String(index)]))
       : [[path.join(" · "), value.map(String).join(", ")]];
   }
-  return [[path.join(" · "), String(value)]];
+  return [[path.join(" · "), leafText(path.at(-1) ?? "", value)]];
+}
+
+/** Sizes and rates with their units, no more digits than were measured. */
+function leafText(name: string, value: unknown): string {
+  if (typeof value !== "number") return value === null ? "–" : String(value);
+  if (/bytes$/i.test(name)) return formatBytes(value);
+  if (/gflops/i.test(name)) return `${formatSignificant(value)}\u00a0GFLOPS`;
+  return Number.isInteger(value) ? String(value) : formatSignificant(value, 6);
 }

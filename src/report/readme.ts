@@ -11,6 +11,7 @@ import {
   commits,
   headline,
   headlineProtocol,
+  labelNote,
   machineName,
   protocol,
 } from "./protocol.ts";
@@ -93,6 +94,7 @@ function mainSection({ path, run, figures }: PublishedRun): string {
   return [
     escapeMarkdown(headline(series, run)),
     markdownTable(headlineTable(series)),
+    escapeMarkdown(labelNote(series)),
     conditions(headlineProtocol(series, run), { path, run }),
     ...figure === undefined ? [] : [
       `![${escapeMarkdown(figure.title)}](${path}/figures/${figure.id}.svg)`,

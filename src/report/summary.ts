@@ -11,6 +11,7 @@ import {
   dates,
   headline,
   headlineProtocol,
+  labelNote,
   machineName,
   missingCells,
   modelShapes,
@@ -42,7 +43,7 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
     escapeMarkdown(
       `± is one standard error over windows; ΔNLL is the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t); × is the speed relative to the baseline. ${
         headlineProtocol(series, run)
-      } ${calibrationProtocol(run)}`.trim(),
+      } ${calibrationProtocol(run)} ${labelNote(series)}`.trim(),
     ),
     ...figuresFolder === undefined ? [] : makeFigures(series, run).map((
       figure,

@@ -65,7 +65,7 @@ export interface Session {
   decode(steps: number): Promise<DecodeResult>;
   /** Logits of the last position of each sequence after the latest prefill() or decode(), [V] each. */
   lastLogits(): readonly Float32Array[];
-  /** Tokens a sequence in the cache, its batch size, and the bytes of the buffers that hold exactly these (not the reserve), read from the live buffers. */
+  /** Tokens a sequence in the cache, its batch size, and the bytes allocated for it, less the share of the reserve that prefill() was asked for and decode() has not used: liveBytes(). */
   cache(): {
     readonly tokens: number;
     readonly batch: number;

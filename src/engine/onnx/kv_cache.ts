@@ -41,9 +41,9 @@ export class KvCache {
     return this.#buffers[part]!.subarray(0, end);
   }
 
-  /** Bytes of the filled rows of all parts. */
-  get bytes(): number {
-    return this.parts.reduce((sum, _, i) => sum + this.view(i).byteLength, 0);
+  /** What was allocated, one a part. */
+  get buffers(): readonly Float32Array[] {
+    return this.#buffers;
   }
 
   /**

@@ -6,11 +6,12 @@ const PARTS = [
   { layer: 0, part: "second", name: "b", input: "past.b", width: 1 },
 ] as const;
 
-Deno.test("KvCache.bytes counts the tokens it holds, not the reserve", () => {
-  const cache = new KvCache(PARTS, 3, 10);
-  assertEquals(cache.bytes, 0);
-  cache.grow(4);
-  assertEquals(cache.bytes, 4 * 3 * (2 + 1) * 4);
+Deno.test("KvCache.buffers are exactly as large as its parts and capacity", () => {
+  const { buffers } = new KvCache(PARTS, 3, 10);
+  assertEquals(
+    buffers.map(({ buffer }) => buffer.byteLength),
+    [10 * 3 * 2 * 4, 10 * 3 * 1 * 4],
+  );
 });
 
 Deno.test("KvCache.store() places some sequences between the others", () => {

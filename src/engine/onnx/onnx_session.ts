@@ -7,6 +7,7 @@ import { DecoderRun } from "./decoder_run.ts";
 import { floats } from "./feeds.ts";
 import { ForwardPass } from "./forward_pass.ts";
 import { Head } from "./head.ts";
+import { liveBytes } from "../live_bytes.ts";
 import { KvCache } from "./kv_cache.ts";
 import type { LoadedModel } from "./loaded_model.ts";
 import { gramGraph } from "./moments_graph.ts";
@@ -27,6 +28,8 @@ export class OnnxSession implements Session {
   readonly #pool: SessionPool;
   #parts: Parts | undefined;
   #cache: KvCache | undefined;
+  /** Tokens a sequence that prefill() was asked room for. */
+  #asked = 0;
   #lastLogits: Float32Array[] = [];
 
   /**
@@ -69,6 +72,7 @@ export class OnnxSession implements Session {
     // The old cache goes before the new one comes.
     this.#cache = undefined;
     this.#lastLogits = [];
+    this.#asked = length + reserve;
     const cache = new KvCache(
       model.cacheParts,
       tokens.length,
@@ -131,8 +135,8 @@ export class OnnxSession implements Session {
   }
 
   cache(): { tokens: number; batch: number; bytes: number } {
-    const { tokens = 0, batch = 0, bytes = 0 } = this.#cache ?? {};
-    return { tokens, batch, bytes };
+    const { tokens = 0, batch = 0, buffers = [] } = this.#cache ?? {};
+    return { tokens, batch, bytes: liveBytes(buffers, tokens, this.#asked) };
   }
 
   async moments(

@@ -10,6 +10,7 @@ import {
   newCaches,
 } from "../../model/reference_forward.ts";
 import type { DecodeResult, Session } from "../engine.ts";
+import { liveBytes } from "../live_bytes.ts";
 import { augmentedGram } from "./augmented_gram.ts";
 
 /** Rows of logits that exist at a time while scoring. */
@@ -32,7 +33,8 @@ interface Decoding {
 export class ReferenceSession implements Session {
   #weights: LoadedModel | undefined;
   #decoding: Decoding[] = [];
-  #capacity = 0;
+  /** Tokens a sequence that prefill() was asked room for. */
+  #asked = 0;
 
   /** @param weights The model, in memory. */
   constructor(weights: LoadedModel) {
@@ -64,9 +66,9 @@ export class ReferenceSession implements Session {
       );
     }
     this.#decoding = [];
-    this.#capacity = length + reserve;
+    this.#asked = length + reserve;
     const decoding = tokens.map((sequence) => {
-      const caches = newCaches(weights, this.#capacity);
+      const caches = newCaches(weights, this.#asked);
       const hidden = forward(weights, sequence, caches);
       return { caches, logits: lastRowLogits(weights, hidden) };
     });
@@ -79,7 +81,7 @@ export class ReferenceSession implements Session {
     if (this.#decoding.length === 0) {
       throw new RangeError("Cannot decode as nothing was prefilled");
     }
-    const room = this.#capacity - this.cache().tokens;
+    const room = this.#asked - this.cache().tokens;
     if (!Number.isInteger(steps) || steps < 0 || steps > room) {
       throw new RangeError(
         `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
@@ -111,17 +113,14 @@ export class ReferenceSession implements Session {
   }
 
   cache(): { tokens: number; batch: number; bytes: number } {
-    let bytes = 0;
-    for (const { caches } of this.#decoding) {
-      for (const { first, second, tokens } of caches) {
-        const buffers = first.byteLength + second.byteLength;
-        bytes += buffers * tokens / this.#capacity;
-      }
-    }
+    const buffers = this.#decoding.flatMap(({ caches }) =>
+      caches.flatMap(({ first, second }) => [first, second])
+    );
+    const tokens = this.#decoding[0]?.caches[0]?.tokens ?? 0;
     return {
-      tokens: this.#decoding[0]?.caches[0]?.tokens ?? 0,
+      tokens,
       batch: this.#decoding.length,
-      bytes,
+      bytes: liveBytes(buffers, tokens, this.#asked),
     };
   }
 

@@ -99,7 +99,7 @@ Deno.test("headlineTable() shows the records' numbers beside the baseline's", as
     assertEquals(row.cells.slice(1, 4).map(({ text }) => text), [
       "120",
       "14,400",
-      "−68.8\u00a0%",
+      "−68.75\u00a0%",
     ]);
     const own = find(records, "transmla F4 m32 r88 bkv", "perplexity", 2048);
     assert(own.measure === "perplexity" && own.metrics !== undefined);

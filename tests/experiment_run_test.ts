@@ -9,6 +9,7 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import { InputError } from "../src/base/errors.ts";
+import { loadRuns } from "../src/report/load.ts";
 import { studentT } from "../src/evaluation/student_t.ts";
 import type { CellRecord } from "../src/experiment/record.ts";
 import { runPlan } from "../src/experiment/run.ts";
@@ -197,9 +198,11 @@ Deno.test("runPlan() refuses a folder that holds another experiment", async () =
     );
     const forced = await run(other, tiny, { force: true });
     assertEquals(forced.exitCode, 0);
+    // The first run's files stay; its figures do not count any more.
     const cells = [...Deno.readDirSync(join(tiny.out, "cells"))];
-    assertEquals(cells.map(({ name }) => name), [
-      `${other.cells[0]!.cell}.json`,
+    assertEquals(cells.length, 2);
+    assertEquals((await loadRuns([tiny.out])).cells.map(({ cell }) => cell), [
+      other.cells[0]!.cell,
     ]);
   });
 });

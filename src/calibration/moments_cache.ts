@@ -110,22 +110,35 @@ export async function getMoments(
   } finally {
     await session.close();
   }
-  if (folder === undefined) {
-    return {
-      moments: momentsInMemory(sha256, layers),
-      cached: false,
-      seconds: seconds(),
-    };
-  }
-  await Deno.mkdir(folder, { recursive: true });
-  for (const [layer, moments] of layers.entries()) {
-    await writeMomentsFile(layerPath(folder, layer), moments);
-  }
+  const kept = folder !== undefined && await keep(folder, layers, supply);
   return {
-    moments: momentsOnDisk(sha256, folder, layers[0]?.tokens ?? 0, config),
+    moments: kept
+      ? momentsOnDisk(sha256, folder, layers[0]?.tokens ?? 0, config)
+      : momentsInMemory(sha256, layers),
     cached: false,
     seconds: seconds(),
   };
+}
+
+/** Whether the moments are on disk; a cache that cannot be written costs time, not the run. */
+async function keep(
+  folder: string,
+  layers: readonly LayerMoments[],
+  supply: MomentsSupply,
+): Promise<boolean> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    for (const [layer, moments] of layers.entries()) {
+      await writeMomentsFile(layerPath(folder, layer), moments);
+    }
+    return true;
+  } catch (error) {
+    const [reason] = (error as Error).message.split("\n");
+    supply.warn?.(
+      `Cannot keep moments in ${folder}: ${reason}; they stay in memory`,
+    );
+    return false;
+  }
 }
 
 /**
@@ -176,7 +189,10 @@ async function openFolder(
       if (error instanceof CheckpointError) {
         supply.warn?.(`${error.message}; calibrating again`);
       } else if (!(error instanceof Deno.errors.NotFound)) {
-        throw error;
+        const [reason] = (error as Error).message.split("\n");
+        supply.warn?.(
+          `Cannot read moments in ${folder}: ${reason}; calibrating again`,
+        );
       }
       return undefined;
     }

@@ -27,7 +27,7 @@ export interface OpenOptions {
   readonly progress?: Progress;
   /** @default the suite's cache folder */
   readonly cache?: string;
-  /** `files` of an earlier opening in the same run: a file whose name and size agree is not hashed again. */
+  /** `files` of an earlier opening in the same run: a file whose name, size and time of change agree is not hashed again. */
   readonly knownFiles?: Checkpoint["files"];
 }
 
@@ -326,12 +326,19 @@ async function withDigests(
     const files: Checkpoint["files"][number][] = [];
     for (const name of names) {
       const path = join(folder, name);
-      const bytes = (await Deno.stat(path)).size;
+      const { size: bytes, mtime } = await Deno.stat(path);
+      const modifiedMs = mtime?.getTime();
       const known = options.knownFiles?.find((file) =>
-        file.name === name && file.bytes === bytes
+        file.name === name && file.bytes === bytes &&
+        file.modifiedMs === modifiedMs
       );
       const sha256 = known?.sha256 ?? await fileDigest(path);
-      files.push({ name, bytes, sha256 });
+      files.push({
+        name,
+        bytes,
+        sha256,
+        ...(modifiedMs === undefined ? {} : { modifiedMs }),
+      });
     }
     // Of several files: the digest of their digests, so that each is hashed once.
     const sha256 = files.length === 1 ? files[0]!.sha256 : createHash("sha256")

@@ -44,5 +44,7 @@ export interface Checkpoint {
     readonly name: string;
     readonly bytes: number;
     readonly sha256: string;
+    /** When it was last changed, milliseconds since 1970. */
+    readonly modifiedMs?: number;
   }[];
 }

@@ -2,6 +2,7 @@
 // variant's conversion and session kept over consecutive cells. The worker
 // wraps it in a process of its own.
 
+import { InputError } from "../base/errors.ts";
 import { type DType, DTYPE_BYTES } from "../base/dtype.ts";
 import { getMoments } from "../calibration/moments_cache.ts";
 import { methodByName } from "../conversion/methods/mod.ts";
@@ -62,6 +63,8 @@ export class CellRunner {
   readonly #moments = new Map<string, ModelMoments>();
   readonly #heldOutNlls = new Map<string, number>();
   #variant: Variant | undefined;
+  /** The variant whose conversion failed last: its cells come one after the other. */
+  #failed: { readonly key: string; readonly error: unknown } | undefined;
   #session: Session | undefined;
 
   private constructor(
@@ -93,6 +96,13 @@ export class CellRunner {
       (message) => report.log(message),
       spec.files === undefined ? {} : { knownFiles: spec.files },
     );
+    const expected = spec.modelSha256 ?? opened.weightsSha256;
+    if (opened.weightsSha256 !== expected) {
+      opened.close();
+      throw new InputError(
+        `Cannot measure model ${opened.name} as its weights have changed since the run began: their sha256 must be ${expected}, current value is ${opened.weightsSha256}`,
+      );
+    }
     const { name, ...options } = engine;
     return new CellRunner(
       spec,
@@ -150,8 +160,18 @@ export class CellRunner {
   async #convert(cell: PlannedCell): Promise<Variant> {
     const key = JSON.stringify(cell.variant);
     if (this.#variant?.key === key) return this.#variant;
+    if (this.#failed?.key === key) throw this.#failed.error;
     await this.#closeSession();
     this.#variant = undefined;
+    try {
+      return this.#variant = await this.#convertAnew(cell, key);
+    } catch (error) {
+      this.#failed = { key, error };
+      throw error;
+    }
+  }
+
+  async #convertAnew(cell: PlannedCell, key: string): Promise<Variant> {
     const { method: name, ...options } = cell.variant;
     const method = methodByName(name);
     const { calibration } = this.#spec.experiment;
@@ -173,7 +193,7 @@ export class CellRunner {
         this.#report.progress(stage, done, total),
     });
     const keptEnergy = conversion.layers.map((layer) => layer.keptEnergy);
-    return this.#variant = {
+    return {
       key,
       conversion,
       metrics: {

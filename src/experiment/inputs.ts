@@ -27,6 +27,7 @@ export interface OpenedModel {
     readonly name: string;
     readonly bytes: number;
     readonly sha256: string;
+    readonly modifiedMs?: number;
   }[];
   close(): void;
 }

@@ -101,7 +101,11 @@ export async function environmentOf(
       name: inputs.modelName,
       requested: inputs.requestedModels,
       sha256: inputs.modelSha256,
-      files: inputs.files,
+      files: inputs.files.map(({ name, bytes, sha256 }) => ({
+        name,
+        bytes,
+        sha256,
+      })),
       tokenizerSha256: inputs.tokenizerSha256 ?? null,
       config: inputs.config,
     },

@@ -6,13 +6,20 @@ import { stringify } from "yaml";
 import { InputError } from "../base/errors.ts";
 import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import type { EngineDescription } from "../engine/engine.ts";
-import { evaluateChecks, toCsv, toJsonLines, withDeltas } from "./assemble.ts";
+import { Exhaustion } from "./exhaustion.ts";
+import { evaluateChecks, withDeltas } from "./assemble.ts";
 import { cellRecord, type Outcome } from "./cell_record.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import { environmentOf, type GitState, gitState } from "./provenance.ts";
-import type { CellRecord } from "./record.ts";
-import { isResult, RunFolder, writeAtomically } from "./run_folder.ts";
+import type { CellRecord, CellStatus } from "./record.ts";
 import {
+  isResult,
+  namingPath,
+  RunFolder,
+  writeAtomically,
+} from "./run_folder.ts";
+import {
+  checkRunOptions,
   runDirectory,
   type RunEvent,
   type RunOptions,
@@ -57,29 +64,27 @@ class Run {
   }
 
   async all(): Promise<RunResult> {
-    const { cells, experiment } = this.#plan;
-    const selected = selectCells(cells, this.#options);
+    const { experiment } = this.#plan;
+    checkRunOptions(this.#options);
+    const selected = selectCells(this.#plan.cells, this.#options);
     const experimentText = stringify(experiment, { lineWidth: 100 });
     await this.#folder.claim(experimentText, this.#options.force ?? false);
     await this.#folder.create();
-    this.#log = await Deno.open(this.#folder.file("run.log"), {
-      create: true,
-      append: true,
-    });
+    const log = this.#folder.file("run.log");
+    this.#log = await namingPath(
+      "write",
+      log,
+      () => Deno.open(log, { create: true, append: true }),
+    );
     let interrupted = false;
     try {
       this.#write(
         `run ${this.#plan.runId}: ${(this.#options.argv ?? []).join(" ")}`,
       );
-      await writeAtomically(
-        this.#folder.file("experiment.yaml"),
-        experimentText,
-      );
-      await writeAtomically(
-        this.#folder.file("plan.json"),
-        `${JSON.stringify(cells.map(plannedLine), null, 1)}\n`,
-      );
       this.#git = await gitState();
+      if (selected.length === 0) {
+        this.#say(`shard ${this.#options.shard} is empty: nothing to measure`);
+      }
       const pending = await this.#pending(selected);
       this.#emit({
         type: "start",
@@ -87,10 +92,26 @@ class Run {
         cells: selected.length,
         present: selected.length - pending.length,
       });
-      interrupted = await this.#measure(
-        pending.slice(0, this.#options.limit ?? pending.length),
-      );
-      const result = await this.#finish(selected, interrupted);
+      const now = pending.slice(0, this.#options.limit ?? pending.length);
+      const later = new Set(pending.slice(now.length));
+      const due = selected.filter((cell) => !later.has(cell));
+      // An engine that cannot be had replaces nothing.
+      if (now.length > 0) interrupted = await this.#openFirst();
+      if (interrupted) return await this.#result(selected, due, true);
+      await this.#folder.writePlan(experimentText, this.#plan.cells);
+      let failure: { readonly error: unknown } | undefined;
+      try {
+        interrupted = await this.#measure(now);
+      } catch (error) {
+        failure = { error };
+      }
+      const result = await this.#result(selected, due, interrupted);
+      try {
+        await this.#folder.writeResults(result, experiment);
+      } catch (error) {
+        failure ??= { error };
+      }
+      if (failure !== undefined) throw failure.error;
       this.#write(`end: ${JSON.stringify(result.counts)}`);
       return result;
     } finally {
@@ -100,18 +121,28 @@ class Run {
     }
   }
 
-  async #pending(selected: readonly PlannedCell[]): Promise<PlannedCell[]> {
-    if (this.#options.force) {
-      for (const { cell } of selected) {
-        await Deno.remove(this.#folder.cellPath(cell)).catch((error) => {
-          if (!(error instanceof Deno.errors.NotFound)) throw error;
-        });
+  /** Whether it was interrupted. A death is left to the first cell, which records it. */
+  async #openFirst(): Promise<boolean> {
+    try {
+      await this.#openWorker(this.#timeoutSeconds);
+    } catch (error) {
+      if (error instanceof WorkerInterrupted) return true;
+      if (error instanceof WorkerDeath || error instanceof WorkerTimeout) {
+        return false;
       }
-      return [...selected];
+      throw error;
     }
+    return false;
+  }
+
+  async #pending(selected: readonly PlannedCell[]): Promise<PlannedCell[]> {
+    if (this.#options.force) return [...selected];
     const pending: PlannedCell[] = [];
     for (const cell of selected) {
-      const record = await this.#folder.readCell(cell.cell);
+      const record = await this.#folder.readCell(
+        cell.cell,
+        (message) => this.#say(`${message}; measuring again`),
+      );
       if (record === undefined || !isResult(record)) pending.push(cell);
     }
     return pending;
@@ -119,13 +150,11 @@ class Run {
 
   /** Whether it was interrupted. */
   async #measure(pending: readonly PlannedCell[]): Promise<boolean> {
-    /** Variant and measure -> the reason for which longer contexts are not tried. */
-    const exhausted = new Map<string, string>();
+    const exhausted = new Exhaustion();
     for (const [index, cell] of pending.entries()) {
       if (this.#options.signal?.aborted) return true;
       this.#emit({ type: "cellStart", index, total: pending.length, cell });
-      const reason = exhausted.get(`${cell.variantLabel} conversion`) ??
-        exhausted.get(`${cell.variantLabel} ${cell.measure}`);
+      const reason = exhausted.reason(cell);
       let record: CellRecord;
       try {
         record = reason === undefined
@@ -139,14 +168,7 @@ class Run {
         throw error;
       }
       await this.#folder.writeCell(record);
-      if (record.status === "oom" && !isResult(record)) {
-        exhausted.set(
-          `${cell.variantLabel} ${cell.measure}`,
-          cell.measure === "conversion"
-            ? "skipped as the conversion ran out of memory"
-            : `skipped as contextTokens ${cell.contextTokens} ran out of memory`,
-        );
-      }
+      if (record.status === "oom" && !isResult(record)) exhausted.add(cell);
       this.#emit({ type: "cellEnd", index, total: pending.length, record });
       this.#write(
         `${record.status} ${cell.variantLabel} ${cell.measure} ${
@@ -158,12 +180,15 @@ class Run {
     return false;
   }
 
+  get #timeoutSeconds(): number {
+    return this.#options.timeoutSeconds ?? this.#plan.experiment.timeoutSeconds;
+  }
+
   async #measureCell(cell: PlannedCell): Promise<CellRecord> {
     const started = new Date();
     const clock = performance.now();
     const seconds = () => (performance.now() - clock) / 1000;
-    const timeoutSeconds = this.#options.timeoutSeconds ??
-      this.#plan.experiment.timeoutSeconds;
+    const timeoutSeconds = this.#timeoutSeconds;
     try {
       const worker = await this.#openWorker(timeoutSeconds);
       const reply = await worker.request({ op: "cell", cell }, {
@@ -183,17 +208,25 @@ class Run {
       this.#engine = outcome.engine;
       return this.#record(cell, started, outcome);
     } catch (error) {
-      if (
-        !(error instanceof WorkerDeath || error instanceof WorkerTimeout)
-      ) throw error;
-      await this.#worker?.close();
-      this.#worker = undefined;
+      let status: CellStatus;
+      if (error instanceof WorkerDeath) status = error.status;
+      else if (error instanceof WorkerTimeout) status = "timeout";
+      // It was to be had before: what has changed since fails this cell.
+      else if (error instanceof InputError) status = "failed";
+      else throw error;
+      await this.#endWorker();
       return this.#record(cell, started, {
-        status: error instanceof WorkerDeath ? error.status : "timeout",
-        error: error.message,
+        status,
+        error: (error as Error).message,
         wallSeconds: seconds(),
       });
     }
+  }
+
+  async #endWorker(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.close();
   }
 
   async #openWorker(timeoutSeconds: number): Promise<WorkerClient> {
@@ -201,16 +234,30 @@ class Run {
     const worker = new WorkerClient((line) => this.#write(`engine: ${line}`));
     this.#worker = worker;
     this.#emit({ type: "worker", pid: worker.pid });
-    const options = { timeoutSeconds, ...this.#requestOptions() };
+    try {
+      await this.#openEngine(worker, timeoutSeconds);
+    } catch (error) {
+      // A process that has opened nothing must not be asked for cells.
+      await this.#endWorker();
+      throw error;
+    }
+    return worker;
+  }
+
+  async #openEngine(
+    worker: WorkerClient,
+    timeoutSeconds: number,
+  ): Promise<void> {
     const reply = await worker.request({
       op: "open",
       spec: {
         experiment: this.#plan.experiment,
         files: this.#plan.inputs.files,
+        modelSha256: this.#plan.inputs.modelSha256,
         momentsFolder: this.#options.momentsFolder ??
           join(cacheFolder(), "moments"),
       },
-    }, options);
+    }, { timeoutSeconds, ...this.#requestOptions() });
     if (reply.type === "error") {
       if (reply.stack !== undefined) this.#write(reply.stack);
       throw reply.oom
@@ -222,7 +269,6 @@ class Run {
       this.#environmentWritten = true;
       await this.#writeEnvironment(worker);
     }
-    return worker;
   }
 
   async #writeEnvironment(worker: WorkerClient): Promise<void> {
@@ -283,28 +329,24 @@ class Run {
     });
   }
 
-  async #finish(
+  async #result(
     selected: readonly PlannedCell[],
+    due: readonly PlannedCell[],
     interrupted: boolean,
   ): Promise<RunResult> {
-    const { cells, experiment } = this.#plan;
+    const { cells, baselineLabel } = this.#plan;
     const records = withDeltas(
       await this.#folder.readCells(cells),
-      this.#plan.baselineLabel,
+      baselineLabel,
     );
-    const ids = new Set(selected.map(({ cell }) => cell));
-    const checks = evaluateChecks(this.#plan, records, ids);
-    for (
-      const [name, text] of [
-        ["results.jsonl", toJsonLines(records)],
-        ["results.csv", toCsv(records, experiment)],
-        ["checks.json", `${JSON.stringify(checks, null, 1)}\n`],
-      ] as const
-    ) {
-      await writeAtomically(this.#folder.file(name), text);
-    }
+    const checks = evaluateChecks(
+      this.#plan,
+      records,
+      new Set(due.map(({ cell }) => cell)),
+    );
     const counts = { ok: 0, failed: 0, oom: 0, timeout: 0, skipped: 0 };
     for (const { status } of records) counts[status]++;
+    const ids = new Set(selected.map(({ cell }) => cell));
     const good =
       records.every((record) => !ids.has(record.cell) || isResult(record)) &&
       checks.every(({ ok }) => ok);
@@ -319,6 +361,11 @@ class Run {
     };
   }
 
+  #say(message: string): void {
+    this.#write(message);
+    this.#emit({ type: "log", level: "info", message });
+  }
+
   #emit(event: RunEvent): void {
     this.#options.onEvent?.(event);
   }
@@ -328,10 +375,4 @@ class Run {
       new TextEncoder().encode(`${new Date().toISOString()} ${line}\n`),
     );
   }
-}
-
-function plannedLine(
-  { cell, variantLabel, measure, contextTokens }: PlannedCell,
-) {
-  return { cell, variantLabel, measure, contextTokens };
 }

@@ -4,8 +4,11 @@
 import { dirname, join } from "node:path";
 import { InputError } from "../base/errors.ts";
 import { FORESEEN } from "../evaluation/memory_budget.ts";
+import { type Check, toCsv, toJsonLines } from "./assemble.ts";
 import type { PlannedCell } from "./plan.ts";
-import { type CellRecord, SCHEMA_VERSION } from "./record.ts";
+import type { CellRecord } from "./record.ts";
+import { parseCell } from "./record_schema.ts";
+import type { Experiment } from "./schema.ts";
 
 /** Paths of a run folder. */
 export class RunFolder {
@@ -25,40 +28,57 @@ export class RunFolder {
 
   /** Makes the folder and cells/. */
   async create(): Promise<void> {
-    await Deno.mkdir(join(this.path, "cells"), { recursive: true });
+    const path = join(this.path, "cells");
+    await namingPath(
+      "write",
+      path,
+      () => Deno.mkdir(path, { recursive: true }),
+    );
   }
 
   /**
-   * Refuses a folder that holds another experiment's run, or empties it.
+   * Refuses a folder that holds another experiment's run. Nothing is removed:
+   * the new plan.json says which cells count.
    *
    * @param experimentText This run's experiment.yaml.
-   * @param replace Whether to remove the other run's cells instead of refusing.
+   * @param replace Whether the other run may be replaced.
    * @throws {InputError} If the folder has another one.
    */
   async claim(experimentText: string, replace: boolean): Promise<void> {
     const present = await readIfPresent(this.file("experiment.yaml"));
     if (present === undefined || present === experimentText) return;
-    if (!replace) {
-      throw new InputError(
-        `Cannot run in ${this.path} as it holds the run of another experiment (its experiment.yaml differs); give another --out, or --force to replace it`,
-      );
-    }
-    await Deno.remove(this.file("cells"), { recursive: true });
+    if (replace) return;
+    throw new InputError(
+      `Cannot run in ${this.path} as it holds the run of another experiment (its experiment.yaml differs); give another --out, or --force to replace it`,
+    );
   }
 
-  /** A recorded cell; undefined if there is none or its file is damaged. */
-  async readCell(cell: string): Promise<CellRecord | undefined> {
-    const text = await readIfPresent(this.cellPath(cell));
+  /**
+   * A recorded cell; undefined if there is none or its file is damaged.
+   *
+   * @param cell Its id.
+   * @param warn Is told of a damaged file.
+   */
+  async readCell(
+    cell: string,
+    warn: (message: string) => void = () => {},
+  ): Promise<CellRecord | undefined> {
+    const path = this.cellPath(cell);
+    const text = await readIfPresent(path);
     if (text === undefined) return undefined;
     try {
-      const record = JSON.parse(text) as CellRecord;
-      return record.schemaVersion === SCHEMA_VERSION && record.cell === cell &&
-          (record.status !== "ok" || record.metrics !== undefined)
-        ? record
-        : undefined;
-    } catch {
-      return undefined;
+      const record = parseCell(JSON.parse(text), path);
+      if (record.cell === cell) return record;
+      warn(`Cannot use ${path} as it holds cell ${record.cell}`);
+    } catch (error) {
+      const message = (error as Error).message.split("\n")[0];
+      warn(
+        error instanceof InputError
+          ? error.message
+          : `Cannot read ${path}: ${message}`,
+      );
     }
+    return undefined;
   }
 
   /** The recorded cells of a plan, in its order. */
@@ -67,6 +87,40 @@ export class RunFolder {
       cells.map(({ cell }) => this.readCell(cell)),
     );
     return records.filter((record) => record !== undefined);
+  }
+
+  /** Says what the run is of: from now on only these cells count. */
+  async writePlan(
+    experimentText: string,
+    cells: readonly PlannedCell[],
+  ): Promise<void> {
+    const lines = cells.map((
+      { cell, variantLabel, measure, contextTokens },
+    ) => ({ cell, variantLabel, measure, contextTokens }));
+    await writeAtomically(this.file("experiment.yaml"), experimentText);
+    await writeAtomically(
+      this.file("plan.json"),
+      `${JSON.stringify(lines, null, 1)}\n`,
+    );
+  }
+
+  /** Writes what is derived from the cells. */
+  async writeResults(
+    { records, checks }: {
+      readonly records: readonly CellRecord[];
+      readonly checks: readonly Check[];
+    },
+    experiment: Experiment,
+  ): Promise<void> {
+    for (
+      const [name, text] of [
+        ["results.jsonl", toJsonLines(records)],
+        ["results.csv", toCsv(records, experiment)],
+        ["checks.json", `${JSON.stringify(checks, null, 1)}\n`],
+      ] as const
+    ) {
+      await writeAtomically(this.file(name), text);
+    }
   }
 
   async writeCell(record: CellRecord): Promise<void> {
@@ -93,31 +147,65 @@ export async function writeAtomically(
   path: string,
   text: string,
 ): Promise<void> {
-  const temporary = `${path}.${Deno.pid}.tmp`;
-  {
-    using file = await Deno.open(temporary, {
-      write: true,
-      create: true,
-      truncate: true,
-    });
-    const bytes = new TextEncoder().encode(text);
-    let written = 0;
-    while (written < bytes.length) {
-      written += await file.write(bytes.subarray(written));
+  // Processes in several containers may have one id and write to one folder.
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+  await namingPath("write", path, async () => {
+    try {
+      await writeAndSync(temporary, text);
+      await Deno.rename(temporary, path);
+    } catch (error) {
+      await Deno.remove(temporary).catch(() => {});
+      throw error;
     }
-    await file.sync();
+    // The rename itself is durable once the folder is.
+    using folder = await Deno.open(dirname(path), { read: true });
+    await folder.sync().catch(() => {});
+  });
+}
+
+async function writeAndSync(path: string, text: string): Promise<void> {
+  using file = await Deno.open(path, { write: true, createNew: true });
+  const bytes = new TextEncoder().encode(text);
+  let written = 0;
+  while (written < bytes.length) {
+    written += await file.write(bytes.subarray(written));
   }
-  await Deno.rename(temporary, path);
-  // The rename itself is durable once the folder is.
-  using folder = await Deno.open(dirname(path), { read: true });
-  await folder.sync().catch(() => {});
+  await file.sync();
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {
   try {
-    return await Deno.readTextFile(path);
+    return await namingPath("read", path, () => Deno.readTextFile(path));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    const { cause } = error as Error;
+    if (cause instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
+
+/**
+ * Does something with a file, and says which file where the system refuses.
+ *
+ * @param verb What is done, for the error.
+ * @param path The file.
+ * @param work Does it.
+ * @throws {InputError} If another path would help: it is a file, or may not be written.
+ */
+export async function namingPath<T>(
+  verb: "read" | "write",
+  path: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const reason = (cause as Error).message.split("\n")[0]!;
+    const message = `Cannot ${verb} ${path}: ${reason}`;
+    throw MENDABLE.test(reason)
+      ? new InputError(message, { cause })
+      : new Error(message, { cause });
+  }
+}
+
+const MENDABLE =
+  /not a directory|is a directory|file exists|permission denied|not permitted|read-only|requires .* access/i;

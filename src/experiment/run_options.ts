@@ -7,6 +7,7 @@ import { shardOf } from "./expand.ts";
 import { matchesGlob } from "./glob.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import type { CellRecord, CellStatus } from "./record.ts";
+import { MAX_TIMEOUT_SECONDS } from "./schema.ts";
 
 /** What a run tells while it goes on. */
 export type RunEvent =
@@ -83,6 +84,20 @@ export interface RunResult {
   readonly exitCode: 0 | 1 | 130;
 }
 
+/**
+ * Checks what the plan cannot.
+ *
+ * @throws {InputError} If timeoutSeconds is out of range.
+ */
+export function checkRunOptions({ timeoutSeconds }: RunOptions): void {
+  if (timeoutSeconds === undefined) return;
+  if (!(timeoutSeconds > 0 && timeoutSeconds <= MAX_TIMEOUT_SECONDS)) {
+    throw new InputError(
+      `--timeout ${timeoutSeconds}: allowed: > 0 and <= ${MAX_TIMEOUT_SECONDS} seconds`,
+    );
+  }
+}
+
 /** The folder that a plan runs in. */
 export function runDirectory(plan: Plan, out?: string): string {
   return out ?? join("results", "runs", plan.experiment.name, plan.runId);
@@ -93,7 +108,8 @@ export function runDirectory(plan: Plan, out?: string): string {
  *
  * @param cells Of the plan.
  * @param selection Glob and shard.
- * @throws {InputError} If none is left.
+ * @returns None where there are more shards than cells.
+ * @throws {InputError} If the glob matches none or the shard is malformed.
  */
 export function selectCells(
   cells: readonly PlannedCell[],

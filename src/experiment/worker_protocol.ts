@@ -13,6 +13,8 @@ export interface WorkerSpec {
   readonly experiment: Experiment;
   /** Weight files that the parent has hashed. */
   readonly files?: OpenedModel["files"];
+  /** Of the weights that the plan was made for; absent: whatever is there. */
+  readonly modelSha256?: string;
   /** Folder of cached moments; absent: kept in memory only. */
   readonly momentsFolder?: string;
 }

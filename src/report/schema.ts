@@ -3,9 +3,10 @@
 // before it has passed through here.
 
 import { z } from "zod";
-import { InputError } from "../base/errors.ts";
 import type { Check } from "../experiment/assemble.ts";
-import { type CellRecord, SCHEMA_VERSION } from "../experiment/record.ts";
+import { parseAs } from "../experiment/record_schema.ts";
+
+export { parseCell } from "../experiment/record_schema.ts";
 
 /** A cell that the plan names, measured or not. */
 export interface PlannedCell {
@@ -16,119 +17,6 @@ export interface PlannedCell {
 }
 
 const count = z.int().nonnegative();
-const positive = z.number().positive();
-
-const perplexity = z.looseObject({
-  value: z.number(),
-  meanNll: z.number(),
-  stderr: z.number().nonnegative(),
-  windows: count,
-  windowTokens: count,
-  tokens: count,
-  text: z.string(),
-  textSha256: z.string(),
-  windowNll: z.array(z.number()),
-  deltaNll: z.number().optional(),
-  deltaNllCi95: z.tuple([z.number(), z.number()]).optional(),
-});
-
-const cache = z.looseObject({
-  elementsByLayer: z.array(z.number().nonnegative()),
-  elementsPerTokenPerLayer: z.number().nonnegative(),
-  bytesPerToken: z.number().nonnegative(),
-  measuredBytes: z.number().nonnegative(),
-  measuredTokens: count,
-  reduction: z.number().max(1),
-});
-
-const throughput = z.looseObject({
-  batchSize: count,
-  prefillTokensPerSecond: positive,
-  decodeTokensPerSecond: positive,
-  decodeSamples: count,
-  repetitions: count,
-  p50Ms: positive,
-  p95Ms: positive,
-  memoryBytes: z.number().nonnegative(),
-});
-
-const layer = z.looseObject({
-  layer: count,
-  keyValueRatio: z.number().optional(),
-  keptEnergy: z.number().optional(),
-  totalEnergy: z.number().optional(),
-  eigenvalueKept: z.number().optional(),
-  eigenvalueDropped: z.number().optional(),
-  rotaryKeyEnergy: z.number().optional(),
-});
-
-const conversion = z.looseObject({
-  wallSeconds: z.number().nonnegative(),
-  calibrationWallSeconds: z.number().nonnegative(),
-  calibrationCached: z.boolean(),
-  calibrationTokens: count,
-  keptEnergyByLayer: z.array(z.number()),
-  layers: z.array(layer),
-  resolved: z.record(z.string(), z.unknown()),
-});
-
-const common = {
-  schemaVersion: z.literal(SCHEMA_VERSION),
-  experiment: z.string(),
-  runId: z.string(),
-  cell: z.string().regex(/^[\w-]{1,64}$/),
-  status: z.enum(["ok", "failed", "oom", "timeout", "skipped"]),
-  error: z.string().optional(),
-  model: z.looseObject({
-    id: z.string(),
-    sha256: z.string(),
-    modelType: z.string(),
-    numHiddenLayers: count,
-    hiddenSize: count,
-    numAttentionHeads: count,
-    numKeyValueHeads: count,
-    headDim: count,
-  }),
-  variant: z.looseObject({ method: z.string() }),
-  variantLabel: z.string().min(1),
-  engine: z.looseObject({
-    name: z.string(),
-    provider: z.string().optional(),
-    dtype: z.string(),
-    adapter: z.string().optional(),
-  }),
-  contextTokens: count.optional(),
-  peakMemoryBytes: z.number().nonnegative(),
-  wallSeconds: z.number().nonnegative(),
-  startedAt: z.string(),
-  commit: z.string().optional(),
-};
-
-const record = z.discriminatedUnion("measure", [
-  z.looseObject({
-    ...common,
-    measure: z.literal("perplexity"),
-    metrics: perplexity.optional(),
-  }),
-  z.looseObject({
-    ...common,
-    measure: z.literal("cache"),
-    metrics: cache.optional(),
-  }),
-  z.looseObject({
-    ...common,
-    measure: z.literal("throughput"),
-    metrics: throughput.optional(),
-  }),
-  z.looseObject({
-    ...common,
-    measure: z.literal("conversion"),
-    metrics: conversion.optional(),
-  }),
-]).refine((cell) => cell.status !== "ok" || cell.metrics !== undefined, {
-  path: ["metrics"],
-  message: "must be present where status is ok",
-});
 
 /** JSON has no NaN. */
 const missing = z.number().nullable().transform((value) => value ?? NaN);
@@ -154,34 +42,12 @@ const planned = z.array(z.looseObject({
   contextTokens: count.optional(),
 }));
 
-/**
- * Checks one cell record.
- *
- * @param value The parsed JSON.
- * @param where The file, for the error.
- * @returns The record.
- * @throws {InputError} If a field is missing or wrong; the message is one line.
- */
-export function parseCell(value: unknown, where: string): CellRecord {
-  return parse(record, value, where) as unknown as CellRecord;
-}
-
 /** Checks the content of checks.json; as parseCell(). */
 export function parseChecks(value: unknown, where: string): Check[] {
-  return parse(checks, value, where) as unknown as Check[];
+  return parseAs(checks, value, where) as unknown as Check[];
 }
 
 /** Checks a recorded plan; as parseCell(). */
 export function parsePlan(value: unknown, where: string): PlannedCell[] {
-  return parse(planned, value, where) as unknown as PlannedCell[];
-}
-
-function parse<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const field = issue?.path.map(String).join(".") || "(whole file)";
-  throw new InputError(
-    `Cannot read ${where} as ${field} is not valid: ${issue?.message}`,
-  );
+  return parseAs(planned, value, where) as unknown as PlannedCell[];
 }

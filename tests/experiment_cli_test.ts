@@ -69,7 +69,10 @@ Deno.test("experiment prints a plan, then figures on stdout and progress on stde
     const run = await experiment(tiny, file, "--out", tiny.out);
     assertEquals(run.code, 0, run.stderr);
     assertStringIncludes(run.stdout, "14 ok");
-    assertMatch(run.stdout, /transmla F1 m16 r24 bkv +64 +\d+\.\d{4}/);
+    assertMatch(
+      run.stdout,
+      /transmla F1 m16 r24 bkv +64 +40 +640 +−37\.5\u00a0% +\d+\.\d ± \d+\.\d +[+−]0\.\d{3} \[/,
+    );
     assertStringIncludes(run.stdout, join(tiny.out, "report.html"));
     assert(!run.stdout.includes("[1/14]"));
     assertStringIncludes(run.stderr, "[14/14] ok");

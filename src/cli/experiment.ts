@@ -118,7 +118,7 @@ export async function experiment(args: readonly string[]): Promise<number> {
   const result = await runPlan(plan, options);
   voice.end();
   if (result.interrupted) return EXIT.interrupted;
-  await finish(result, voice, flags);
+  await finish(result, plan.experiment.report.baseline, voice, flags);
   return result.exitCode;
 }
 
@@ -218,10 +218,11 @@ async function measuredRate(folder: RunFolder): Promise<number | undefined> {
 
 async function finish(
   result: RunResult,
+  baseline: string,
   voice: RunVoice,
   flags: Flags,
 ): Promise<void> {
-  print(resultTable(result.records));
+  print(resultTable(result.records, baseline));
   if (result.checks.length > 0) {
     print();
     print(checkTable(result.checks));

@@ -5,6 +5,15 @@ import { formatByteSize } from "../experiment/byte_size.ts";
 import type { CellEstimate } from "../experiment/estimate.ts";
 import type { PlannedCell } from "../experiment/plan.ts";
 import type { CellRecord } from "../experiment/record.ts";
+import { checksTable } from "../report/detail_tables.ts";
+import {
+  formatDelta,
+  formatNumber,
+  formatPercent,
+  formatPerplexity,
+  formatPerplexityError,
+  formatRate,
+} from "../report/format.ts";
 import { formatSeconds, formatTable } from "./terminal.ts";
 
 /**
@@ -37,10 +46,10 @@ export function planTable(
         cell.cell,
         cell.variantLabel,
         cell.measure,
-        cell.contextTokens === undefined ? "-" : String(cell.contextTokens),
+        cell.contextTokens === undefined ? "–" : String(cell.contextTokens),
         String(estimate.cacheBytesPerToken),
         formatByteSize(estimate.memoryBytes),
-        done ? "-" : formatSeconds(estimate.seconds),
+        done ? "–" : formatSeconds(estimate.seconds),
         done ? "present" : "to measure",
       ];
     }),
@@ -48,11 +57,15 @@ export function planTable(
 }
 
 /**
- * What was measured: a row a variant and context.
+ * What was measured: a row a variant and context, in the report's words.
  *
  * @param records In plan order, with deltas.
+ * @param baseline Label or method of the variant that others are compared with.
  */
-export function resultTable(records: readonly CellRecord[]): string {
+export function resultTable(
+  records: readonly CellRecord[],
+  baseline: string,
+): string {
   const rows = new Map<string, Map<string, CellRecord>>();
   for (const record of records) {
     if (record.measure === "conversion" && record.status === "ok") continue;
@@ -64,45 +77,42 @@ export function resultTable(records: readonly CellRecord[]): string {
   const has = (measure: string) =>
     records.some((record) => record.measure === measure);
   const columns: [string, (row: Map<string, CellRecord>) => string][] = [];
-  if (has("perplexity")) {
-    columns.push(
-      [
-        "perplexity",
-        (row) => cellText(row.get("perplexity"), "value", (v) => v.toFixed(4)),
-      ],
-      ["dNLL [95 % CI]", (row) => deltaText(row.get("perplexity"))],
-    );
-  }
   if (has("cache")) {
     columns.push(
       [
-        "numbers/token/layer",
+        "cached numbers/token/layer",
         (row) =>
           cellText(row.get("cache"), "elementsPerTokenPerLayer", trimmed),
       ],
       [
-        "cache B/token",
+        "cache bytes/token",
         (row) => cellText(row.get("cache"), "bytesPerToken", trimmed),
       ],
-      ["reduction", (row) =>
-        cellText(
-          row.get("cache"),
-          "reduction",
-          (v) => `${(100 * v).toFixed(2)} %`,
-        )],
+      ["cache change", (row) => changeText(row.get("cache"), baseline)],
+    );
+  }
+  if (has("perplexity")) {
+    columns.push(
+      ["perplexity", (row) => perplexityText(row.get("perplexity"))],
+      ["ΔNLL [95 % CI], nats", (row) => deltaText(row.get("perplexity"))],
     );
   }
   if (has("throughput")) {
     columns.push(
       ["batch", (row) => cellText(row.get("throughput"), "batchSize", trimmed)],
       [
-        "prefill tok/s",
+        "prefill, tokens/s",
         (row) =>
-          cellText(row.get("throughput"), "prefillTokensPerSecond", rate),
+          cellText(
+            row.get("throughput"),
+            "prefillTokensPerSecond",
+            formatRate,
+          ),
       ],
       [
-        "decode tok/s",
-        (row) => cellText(row.get("throughput"), "decodeTokensPerSecond", rate),
+        "decode, tokens/s",
+        (row) =>
+          cellText(row.get("throughput"), "decodeTokensPerSecond", formatRate),
       ],
     );
   }
@@ -110,9 +120,33 @@ export function resultTable(records: readonly CellRecord[]): string {
     ["variant", "context", ...columns.map(([title]) => title)],
     [...rows].map(([key, row]) => {
       const [label, context] = key.split("\n") as [string, string];
-      return [label, context || "-", ...columns.map(([, text]) => text(row))];
+      return [
+        label,
+        context === "" ? "–" : trimmed(Number(context)),
+        ...columns.map(([, text]) => text(row)),
+      ];
     }),
   );
+}
+
+function perplexityText(record: CellRecord | undefined): string {
+  if (record?.measure !== "perplexity" || record.metrics === undefined) {
+    return record?.status ?? "–";
+  }
+  const { value, stderr, windows } = record.metrics;
+  return windows > 1
+    ? `${formatPerplexity(value)} ± ${
+      // Of exp(meanNll), to first order.
+      formatPerplexityError(value, value * stderr)}`
+    : formatPerplexity(value);
+}
+
+function changeText(record: CellRecord | undefined, baseline: string): string {
+  const isBaseline = record?.variantLabel === baseline ||
+    record?.variant.method === baseline;
+  return isBaseline && record?.metrics !== undefined
+    ? "–"
+    : cellText(record, "reduction", (value) => formatPercent(-value));
 }
 
 function cellText(
@@ -120,7 +154,7 @@ function cellText(
   field: string,
   format: (value: number) => string,
 ): string {
-  if (record === undefined) return "-";
+  if (record === undefined) return "–";
   const value = (record.metrics as Record<string, unknown> | undefined)
     ?.[field];
   return typeof value === "number" ? format(value) : record.status;
@@ -128,57 +162,29 @@ function cellText(
 
 function deltaText(record: CellRecord | undefined): string {
   if (record?.measure !== "perplexity" || record.metrics === undefined) {
-    return "-";
+    return "–";
   }
   const { deltaNll, deltaNllCi95 } = record.metrics;
-  if (deltaNll === undefined) return "-";
-  const sign = (value: number) =>
-    `${value < 0 ? "-" : "+"}${Math.abs(value).toFixed(4)}`;
   return deltaNllCi95 === undefined
-    ? sign(deltaNll)
-    : `${sign(deltaNll)} [${sign(deltaNllCi95[0])}, ${sign(deltaNllCi95[1])}]`;
+    ? formatDelta(deltaNll)
+    : `${formatDelta(deltaNll)} [${formatDelta(deltaNllCi95[0])}, ${
+      formatDelta(deltaNllCi95[1])
+    }]`;
 }
 
 function trimmed(value: number): string {
-  return Number.isInteger(value) ? String(value) : value.toFixed(2);
-}
-
-function rate(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(1);
+  return formatNumber(value, Number.isInteger(value) ? 0 : 2);
 }
 
 /**
- * Expected beside measured.
+ * Expected beside measured, as the report has it.
  *
  * @param checks Of the run.
  */
 export function checkTable(checks: readonly Check[]): string {
+  const { columns, rows } = checksTable({ checks });
   return formatTable(
-    [
-      "variant",
-      "context",
-      "metric",
-      "expected",
-      "measured",
-      "difference",
-      "allowed",
-      "ok",
-      "source",
-    ],
-    checks.map((check) => [
-      check.variantLabel,
-      check.contextTokens === undefined ? "-" : String(check.contextTokens),
-      check.metric,
-      significant(check.expected),
-      significant(check.measured),
-      significant(check.difference),
-      significant(check.tolerance),
-      check.ok ? "yes" : `NO${check.reason ? `: ${check.reason}` : ""}`,
-      check.source,
-    ]),
+    columns.map(({ head }) => head.toLowerCase()),
+    rows.map(({ cells }) => cells.map(({ text }) => text)),
   );
-}
-
-function significant(value: number): string {
-  return Number.isInteger(value) ? String(value) : value.toPrecision(6);
 }

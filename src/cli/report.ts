@@ -1,6 +1,6 @@
 // deno task report RUN_DIR... [--out DIR] [--figures]: renders summary.md and
 // report.html again, from one run folder or from several merged (shards of a
-// sweep, runs to compare), and names the cells that are missing.
+// sweep, runs to compare), and counts the cells that are missing.
 
 import { join } from "node:path";
 import { InputError } from "../base/errors.ts";
@@ -9,6 +9,7 @@ import {
   drawFigures,
   loadRuns,
   makeFigures,
+  missingCells,
   writeReport,
 } from "../report/mod.ts";
 import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
@@ -19,6 +20,7 @@ Renders summary.md and report.html from the cells of one or more run folders.
 
   --out DIR    where to write; the first RUN_DIR if absent
   --figures    also draw figures/*.svg (needs Chromium or Chrome)
+  -v           list the cells that are not measured
   --help       this text`;
 
 /**
@@ -54,9 +56,15 @@ export async function report(args: readonly string[]): Promise<number> {
     }
   }
   for (const problem of run.problems) note(problem);
-  for (const { cell, variantLabel, measure, contextTokens } of run.missing) {
-    const where = contextTokens === undefined ? "" : ` at ${contextTokens}`;
-    note(`missing ${cell}: ${variantLabel}, ${measure}${where}`);
+  if (flags["verbose"] === true) {
+    for (const { cell, variantLabel, measure, contextTokens } of run.missing) {
+      const where = contextTokens === undefined ? "" : ` at ${contextTokens}`;
+      note(`missing ${cell}: ${variantLabel}, ${measure}${where}`);
+    }
+  }
+  const missing = missingCells(run);
+  if (missing !== "") {
+    note(`${missing}${flags["verbose"] === true ? "" : " (-v lists them)"}`);
   }
   return run.problems.length > 0 ? EXIT.failed : EXIT.ok;
 }

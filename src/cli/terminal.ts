@@ -226,7 +226,7 @@ export function formatTable(
   );
   const numeric = header.map((_, i) =>
     rows.length > 0 &&
-    rows.every((row) => /^$|^-$|^[-+~<]?[\d.,]/.test(row[i] ?? ""))
+    rows.every((row) => /^$|^[-–]$|^[-−+~<]?[\d.,]/.test(row[i] ?? ""))
   );
   const line = (cells: readonly string[]) =>
     cells.map((cell, i) =>

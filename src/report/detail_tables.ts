@@ -14,7 +14,7 @@ import type { Series } from "./series.ts";
 import type { Row, Table } from "./tables.ts";
 
 /** Expected beside measured numbers; an empty table where nothing was checked. */
-export function checksTable(run: RunData): Table {
+export function checksTable(run: Pick<RunData, "checks">): Table {
   return {
     columns: [
       { head: "Variant", align: "left" },

@@ -9,6 +9,7 @@ export { type Figure } from "./figure.ts";
 export { makeFigures } from "./figures.ts";
 export { loadRuns, type RunData } from "./load.ts";
 export { renderPage } from "./page.ts";
+export { missingCells } from "./protocol.ts";
 export { type Published, publishRun } from "./publish.ts";
 export {
   loadPublished,

@@ -166,3 +166,20 @@ Deno.test("momentsKey() changes with everything that moments depend on", () => {
     momentsKey(REQUEST),
   );
 });
+
+Deno.test("getMoments() keeps moments in memory where the cache cannot be written", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    const { supply, warnings, calls } = supplyIn(join(file, "moments"));
+    const { moments, cached } = await getMoments(REQUEST, {
+      ...supply,
+      warn: (message: string) => void warnings.push(message),
+    });
+    assertEquals(cached, false);
+    assertEquals((await moments.layer(1)).tokens, 3);
+    assertEquals(calls, { opened: 1, closed: 1 });
+    assert(warnings.some((line) => line.includes("they stay in memory")));
+  } finally {
+    await Deno.remove(file);
+  }
+});

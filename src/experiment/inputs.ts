@@ -80,10 +80,13 @@ export async function openModel(
       try {
         const tokenizer = checkpoint.tokenizerJson === undefined
           ? undefined
-          : openTokenizer(checkpoint.tokenizerJson);
+          : ofFile(
+            `the tokenizer of ${name}`,
+            () => openTokenizer(checkpoint.tokenizerJson!),
+          );
         return {
           name,
-          model: loadModel(checkpoint),
+          model: ofFile(name, () => loadModel(checkpoint)),
           weightsSha256: checkpoint.sha256,
           ...(tokenizer === undefined ? {} : { tokenizer }),
           files: checkpoint.files,
@@ -108,6 +111,18 @@ export async function openModel(
     }
   }
   throw new InputError("Cannot open a model as the list is empty");
+}
+
+/** Says which model's file an error is about, where the error does not. */
+function ofFile<T>(what: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof Error && !error.message.includes(what)) {
+      error.message = `${what}: ${error.message}`;
+    }
+    throw error;
+  }
 }
 
 /** Texts that an experiment reads, without the synthetic one. */

@@ -371,8 +371,12 @@ class Run {
   }
 
   #write(line: string): void {
-    this.#log?.writeSync(
-      new TextEncoder().encode(`${new Date().toISOString()} ${line}\n`),
-    );
+    try {
+      this.#log?.writeSync(
+        new TextEncoder().encode(`${new Date().toISOString()} ${line}\n`),
+      );
+    } catch {
+      // On a full disk the next cell's file says so, with its path.
+    }
   }
 }

@@ -1,0 +1,218 @@
+// What a run does where files, folders or its engine process are not as they
+// should be.
+
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { join } from "node:path";
+import { InputError } from "../src/base/errors.ts";
+import { Exhaustion } from "../src/experiment/exhaustion.ts";
+import type { PlannedCell } from "../src/experiment/plan.ts";
+import { runPlan } from "../src/experiment/run.ts";
+import { writeAtomically } from "../src/experiment/run_folder.ts";
+import type { RunEvent, RunOptions } from "../src/experiment/run_options.ts";
+import {
+  makeTinyRun,
+  tinyPlan,
+  type TinyRun,
+  tinyYaml,
+} from "./fixtures/tiny_run.ts";
+
+async function withTinyRun(
+  body: (tiny: TinyRun, yaml: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "tiny-damage-" });
+  try {
+    const tiny = await makeTinyRun(folder);
+    await body(
+      tiny,
+      tinyYaml(tiny, {
+        variants: "[{ method: original }]",
+        measure: "{ contexts: [32, 64], cache: {} }",
+      }),
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function optionsIn(tiny: TinyRun, options: RunOptions = {}): RunOptions {
+  return {
+    out: tiny.out,
+    momentsFolder: tiny.moments,
+    measureRate: false,
+    ...options,
+  };
+}
+
+Deno.test("runPlan() names a damaged cell file and measures the cell again", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml);
+    await runPlan(plan, optionsIn(tiny));
+    const path = join(tiny.out, "cells", `${plan.cells[0]!.cell}.json`);
+    const record = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(
+      path,
+      JSON.stringify({ ...record, metrics: { bytesPerToken: "many" } }),
+    );
+    const said: string[] = [];
+    const result = await runPlan(
+      plan,
+      optionsIn(tiny, {
+        onEvent: (event) => {
+          if (event.type === "log") said.push(event.message);
+        },
+      }),
+    );
+    assertEquals(result.counts.ok, 2);
+    assertStringIncludes(said.join("\n"), path);
+    assertEquals(JSON.parse(await Deno.readTextFile(path)).metrics, {
+      ...record.metrics,
+    });
+  });
+});
+
+Deno.test("runPlan() with force keeps what is there until it has something better", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml);
+    await runPlan(plan, optionsIn(tiny));
+    const cells = join(tiny.out, "cells");
+    const files = () => [...Deno.readDirSync(cells)].map(({ name }) => name);
+    const before = files();
+    await Deno.writeTextFile(join(cells, "note.txt"), "mine");
+    // An engine that cannot be had: the model is gone.
+    const config = join(tiny.model, "config.json");
+    await Deno.rename(config, `${config}.away`);
+    await assertRejects(
+      () => runPlan(plan, optionsIn(tiny, { force: true })),
+      InputError,
+      "config.json",
+    );
+    assertEquals(files().sort(), [...before, "note.txt"].sort());
+    await Deno.rename(`${config}.away`, config);
+    const measured: RunEvent[] = [];
+    await runPlan(
+      plan,
+      optionsIn(tiny, {
+        force: true,
+        limit: 1,
+        onEvent: (event) => {
+          if (event.type === "cellEnd") measured.push(event);
+        },
+      }),
+    );
+    assertEquals(measured.length, 1);
+    assertEquals(files().sort(), [...before, "note.txt"].sort());
+  });
+});
+
+Deno.test("runPlan() writes its results where the engine cannot be opened again", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml.replace("[32, 64]", "[32, 64, 96]"));
+    let pid = 0;
+    const config = join(tiny.model, "config.json");
+    const result = await runPlan(
+      plan,
+      optionsIn(tiny, {
+        onEvent(event) {
+          if (event.type === "worker") pid = event.pid;
+          if (event.type === "cellEnd" && event.index === 0) {
+            Deno.removeSync(config);
+            Deno.kill(pid, "SIGABRT");
+          }
+        },
+      }),
+    );
+    assertEquals(result.records.map(({ status }) => status), [
+      "ok",
+      "failed",
+      "failed",
+    ]);
+    assertStringIncludes(result.records[1]!.error!, "SIGABRT");
+    assertStringIncludes(result.records[2]!.error!, "config.json");
+    const lines = await Deno.readTextFile(join(tiny.out, "results.jsonl"));
+    assertEquals(lines.trimEnd().split("\n").length, 3);
+    assertEquals(result.exitCode, 1);
+  });
+});
+
+Deno.test("runPlan() refuses weights that were replaced after they were hashed", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml);
+    const path = join(tiny.model, "model.safetensors");
+    const bytes = await Deno.readFile(path);
+    bytes[bytes.length - 4]! ^= 1;
+    await Deno.writeFile(path, bytes);
+    await Deno.utime(path, new Date(), new Date(Date.now() + 5000));
+    await assertRejects(
+      () => runPlan(plan, optionsIn(tiny)),
+      InputError,
+      "weights have changed",
+    );
+  });
+});
+
+Deno.test("runPlan() refuses an --out that is a file, naming it", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml);
+    await Deno.writeTextFile(tiny.out, "a file");
+    await assertRejects(
+      () => runPlan(plan, optionsIn(tiny)),
+      InputError,
+      tiny.out,
+    );
+    assertEquals(await Deno.readTextFile(tiny.out), "a file");
+  });
+});
+
+Deno.test("runPlan() takes an empty shard as done, and refuses a limit beyond timers", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml);
+    const said: string[] = [];
+    const result = await runPlan(
+      plan,
+      optionsIn(tiny, {
+        shard: "9/9",
+        onEvent: (event) => {
+          if (event.type === "log") said.push(event.message);
+        },
+      }),
+    );
+    assertEquals(result.exitCode, 0);
+    assertEquals(said, ["shard 9/9 is empty: nothing to measure"]);
+    await assertRejects(
+      () => runPlan(plan, optionsIn(tiny, { timeoutSeconds: 2147484 })),
+      InputError,
+      "--timeout 2147484: allowed: > 0 and <= 2147483 seconds",
+    );
+  });
+});
+
+Deno.test("Exhaustion skips contexts that are no shorter than one that did not fit", () => {
+  const cell = (measure: PlannedCell["measure"], contextTokens?: number) =>
+    ({ variantLabel: "a", measure, contextTokens }) as PlannedCell;
+  const exhausted = new Exhaustion();
+  exhausted.add(cell("cache", 64));
+  assertEquals(exhausted.reason(cell("cache", 32)), undefined);
+  assertMatch(exhausted.reason(cell("cache", 128))!, /contextTokens 64/);
+  assertEquals(exhausted.reason(cell("throughput", 128)), undefined);
+  exhausted.add(cell("conversion"));
+  assertMatch(exhausted.reason(cell("throughput", 32))!, /the conversion/);
+});
+
+Deno.test("writeAtomically() leaves no temporary file where it fails, and names the file", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "tiny-damage-" });
+  try {
+    const path = join(folder, "x.json");
+    await Deno.mkdir(path);
+    await assertRejects(() => writeAtomically(path, "text"), Error, path);
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), [
+      "x.json",
+    ]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

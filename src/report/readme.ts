@@ -11,7 +11,6 @@ import {
   commits,
   headline,
   headlineProtocol,
-  labelNote,
   machineName,
   protocol,
 } from "./protocol.ts";
@@ -94,7 +93,6 @@ function mainSection({ path, run, figures }: PublishedRun): string {
   return [
     escapeMarkdown(headline(series, run)),
     markdownTable(headlineTable(series)),
-    escapeMarkdown(labelNote(series)),
     conditions(headlineProtocol(series, run), { path, run }),
     ...figure === undefined ? [] : [
       `![${escapeMarkdown(figure.title)}](${path}/figures/${figure.id}.svg)`,

@@ -243,6 +243,8 @@ async function finish(
   if (failed > 0) counts.push(`${failed} checks do not hold`);
   print();
   print(counts.join(", "));
+  // An empty shard of a new folder has nothing to report on.
+  if (result.records.length === 0) return;
   try {
     const { writeReport } = await import("../report/mod.ts");
     const { summaryPath, reportPath } = await writeReport(result.runDir);

@@ -7,7 +7,7 @@ import { CheckpointError } from "../base/errors.ts";
 import type { EngineDescription, Session } from "../engine/engine.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { LayerMoments, ModelMoments } from "../model/moments.ts";
-import { contentKey } from "./content_key.ts";
+import { contentKey } from "../base/content_key.ts";
 import { collectMoments, RESERVOIR_ROWS } from "./moments.ts";
 import { readMomentsFile, writeMomentsFile } from "./moments_file.ts";
 import type { CalibrationOptions } from "./options.ts";

@@ -76,9 +76,6 @@ tokenizer.json, certificate.json and a model card.
   --engine NAME       default: onnx
   --help              this text`;
 
-// What config.json of DeepSeek cannot say: their keys and values are not latent.
-const NOT_LATENT: readonly string[] = ["original", "partial-rope"];
-
 /**
  * The verb.
  *
@@ -107,8 +104,9 @@ export async function convert(args: readonly string[]): Promise<number> {
   }
   const dtype = oneOf(flags, "dtype", DTYPES, "f32");
   const engineName = oneOf(flags, "engine", ["onnx", "reference"], "onnx");
-  if (NOT_LATENT.includes(method.name)) {
-    const latent = METHODS.filter(({ name }) => !NOT_LATENT.includes(name));
+  // What config.json of DeepSeek cannot say: keys and values that are not latent.
+  if (!method.latent) {
+    const latent = METHODS.filter(({ latent }) => latent);
     throw new InputError(
       `Cannot write method ${method.name} as attention must be latent (allowed: ${
         latent.map(({ name }) => name).join(", ")

@@ -12,6 +12,7 @@ import type { Engine } from "../engine/engine.ts";
 import {
   collectHeldOut,
   sampledSequences,
+  scoreHeldOut,
 } from "../experiment/calibration_text.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { ModelMoments } from "../model/moments.ts";
@@ -104,19 +105,13 @@ function conversionContext(inputs: ConversionInputs): ConversionContext {
     async heldOutNll(model) {
       const { vocabSize } = model.config;
       const windows = collectHeldOut(sampling, text, tokenizer, vocabSize);
-      const session = await engine.open(model);
-      try {
-        return mean((await session.score(windows)).map(mean));
-      } finally {
-        await session.close();
-      }
+      return await scoreHeldOut(
+        engine,
+        model,
+        windows,
+        (done, total) => inputs.progress?.("held-out perplexity", done, total),
+      );
     },
     progress: (stage, done, total) => inputs.progress?.(stage, done, total),
   };
-}
-
-function mean(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum / values.length;
 }

@@ -2,7 +2,7 @@
 // the original when asked for, so that variants of a sweep share it.
 
 import { UnsupportedModelError } from "../base/errors.ts";
-import { contentKey, type KeyContent } from "../calibration/content_key.ts";
+import { contentKey, type KeyContent } from "../base/content_key.ts";
 import type {
   Attention,
   DecoderModel,

@@ -50,6 +50,8 @@ export interface Method<Options = unknown> {
   readonly summary: string;
   /** arXiv id or URL and section. */
   readonly source: string;
+  /** Whether every layer that it gives is latent attention: only such models can be written as checkpoints. */
+  readonly latent: boolean;
   /** Schema of the options, without `method`; unknown keys refused, defaults filled in. */
   readonly options: z.ZodObject;
   /**

@@ -3,6 +3,9 @@
 
 import type { CalibrationOptions } from "../calibration/options.ts";
 import { sampleCalibration, sampleHeldOut } from "../calibration/sampler.ts";
+import type { Engine } from "../engine/engine.ts";
+import { perplexity } from "../evaluation/perplexity.ts";
+import type { DecoderModel } from "../model/decoder.ts";
 import type { TextSource } from "../text/text_source.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { randomTokens } from "./inputs.ts";
@@ -54,6 +57,36 @@ export function collectHeldOut(
       windows: HELD_OUT_WINDOWS,
       windowTokens: options.tokens,
     });
+}
+
+/**
+ * Mean next-token NLL of a model over held-out windows.
+ *
+ * @param engine Opens the model, and closes its session again.
+ * @param model The candidate.
+ * @param windows From collectHeldOut(), of equal length.
+ * @param progress Windows done of all.
+ */
+export async function scoreHeldOut(
+  engine: Engine,
+  model: DecoderModel,
+  windows: readonly Int32Array[],
+  progress: (done: number, total: number) => void,
+): Promise<number> {
+  const session = await engine.open(model);
+  try {
+    const windowTokens = windows[0]!.length;
+    const ids = new Int32Array(windows.length * windowTokens);
+    windows.forEach((window, i) => ids.set(window, i * windowTokens));
+    const scores = await perplexity(session, ids, {
+      windowTokens,
+      tokens: "all",
+      progress,
+    });
+    return scores.meanNll;
+  } finally {
+    await session.close();
+  }
 }
 
 function randomSequences(

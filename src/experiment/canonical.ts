@@ -1,7 +1,7 @@
 // Short names of values: the same value gives the same name, in whatever order
 // its keys were written.
 
-import { contentKey, type KeyContent } from "../calibration/content_key.ts";
+import { contentKey, type KeyContent } from "../base/content_key.ts";
 
 /**
  * First 16 hex digits of the sha256 of a value's canonical JSON.

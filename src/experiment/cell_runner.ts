@@ -18,7 +18,11 @@ import type { ModelMoments } from "../model/moments.ts";
 import { openText } from "../text/open_text.ts";
 import type { TextSource } from "../text/text_source.ts";
 import { parseByteSize } from "./byte_size.ts";
-import { collectHeldOut, sampledSequences } from "./calibration_text.ts";
+import {
+  collectHeldOut,
+  sampledSequences,
+  scoreHeldOut,
+} from "./calibration_text.ts";
 import { type OpenedModel, openModel, randomTokens } from "./inputs.ts";
 import { weightElements } from "./weight_elements.ts";
 import type { PlannedCell } from "./plan.ts";
@@ -244,12 +248,6 @@ export class CellRunner {
   async #heldOutNll(model: DecoderModel): Promise<number> {
     const known = this.#heldOutNlls.get(model.sha256);
     if (known !== undefined) return known;
-    const nll = await this.#scoreHeldOut(model);
-    this.#heldOutNlls.set(model.sha256, nll);
-    return nll;
-  }
-
-  async #scoreHeldOut(model: DecoderModel): Promise<number> {
     const calibration = this.#calibration();
     const windows = collectHeldOut(
       calibration,
@@ -257,21 +255,15 @@ export class CellRunner {
       this.#opened.tokenizer,
       this.#model.config.vocabSize,
     );
-    const session = await this.#engine.open(model);
-    try {
-      const windowTokens = windows[0]!.length;
-      const ids = new Int32Array(windows.length * windowTokens);
-      windows.forEach((window, i) => ids.set(window, i * windowTokens));
-      const scores = await perplexity(session, ids, {
-        windowTokens,
-        tokens: "all",
-        progress: (done, total) =>
-          this.#report.progress("held-out perplexity", done, total),
-      });
-      return scores.meanNll;
-    } finally {
-      await session.close();
-    }
+    const nll = await scoreHeldOut(
+      this.#engine,
+      model,
+      windows,
+      (done, total) =>
+        this.#report.progress("held-out perplexity", done, total),
+    );
+    this.#heldOutNlls.set(model.sha256, nll);
+    return nll;
   }
 
   #calibration() {

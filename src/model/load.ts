@@ -1,7 +1,7 @@
 // A checkpoint as a decoder. All names and shapes are checked at once, weights are
 // read when a layer is asked for.
 
-import { createHash } from "node:crypto";
+import { contentKey } from "../base/content_key.ts";
 import {
   CheckpointError,
   ShapeError,
@@ -60,7 +60,8 @@ export function loadModel(
   const remembered = keep ? remember(read) : shareWhileUsed(read);
   return {
     id: checkpoint.id,
-    sha256: identity(checkpoint.sha256, config),
+    // The same weights under another ropeTheta are another model.
+    sha256: contentKey({ weights: checkpoint.sha256, config: { ...config } }),
     config,
     embedTokens: () => remembered(EMBED_TOKENS),
     async layer(index) {
@@ -76,13 +77,6 @@ export function loadModel(
     finalNorm: () => remembered(FINAL_NORM),
     lmHead: () => remembered(config.tieWordEmbeddings ? EMBED_TOKENS : LM_HEAD),
   };
-}
-
-/** The same weights under another configuration, such as another ropeTheta, are another model. */
-function identity(weights: string, config: ModelConfig): string {
-  // parseModelConfig() writes the fields of a configuration in one order.
-  return createHash("sha256").update(JSON.stringify({ weights, config }))
-    .digest("hex");
 }
 
 /** Checks all names and shapes; returns the number of weights. */

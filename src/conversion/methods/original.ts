@@ -13,6 +13,7 @@ export const original: Method<OriginalOptions> = {
   name: "original",
   summary: "The model as it was trained",
   source: "the model's own",
+  latent: false,
   options,
   check() {},
   convert(model) {

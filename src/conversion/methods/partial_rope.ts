@@ -252,6 +252,7 @@ export const partialRope: Method<PartialRopeOptions> = {
   summary:
     "Merged heads, RoRoPE and FreqFold; keys rotated, nothing compressed",
   source: "arXiv 2502.07864 §4.1-4.2",
+  latent: false,
   options,
   check(options, config) {
     checkRotary(options, config);

@@ -216,6 +216,7 @@ export const transmla: Method<TransmlaOptions> = {
   summary:
     "RoRoPE, FreqFold and balanced key-value joint PCA to latent attention",
   source: "arXiv 2502.07864 §4",
+  latent: true,
   options,
   check(options, config) {
     checkRotary(options, config);

@@ -2,6 +2,7 @@
 
 import { ort, type RuntimeOptions } from "../../linalg/onnx_runtime.ts";
 import type { MomentsSink } from "../../model/moments.ts";
+import { batchLength } from "../batch_length.ts";
 import type { DecodeResult, Session } from "../engine.ts";
 import { DecoderRun } from "./decoder_run.ts";
 import { floats } from "./feeds.ts";
@@ -180,31 +181,9 @@ export class OnnxSession implements Session {
     return this.#parts;
   }
 
-  /** Checks a batch of equal lengths and returns T. */
   #check(tokens: readonly Int32Array[], action: string): number {
     const vocabSize = this.#open().model.embedTokens.shape[0]!;
-    const length = tokens[0]?.length ?? 0;
-    if (length === 0) {
-      throw new RangeError(
-        `Cannot ${action} tokens as there must be at least one`,
-      );
-    }
-    for (const [b, sequence] of tokens.entries()) {
-      if (sequence.length !== length) {
-        throw new RangeError(
-          `Cannot ${action} tokens as sequence ${b} must have ${length} tokens as the first has: current value is ${sequence.length}`,
-        );
-      }
-      const wrong = sequence.find((id) => id < 0 || id >= vocabSize);
-      if (wrong !== undefined) {
-        throw new RangeError(
-          `Cannot ${action} tokens as ids must be in 0..${
-            vocabSize - 1
-          }: current value is ${wrong}`,
-        );
-      }
-    }
-    return length;
+    return batchLength(tokens, vocabSize, action);
   }
 }
 

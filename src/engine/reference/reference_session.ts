@@ -9,6 +9,7 @@ import {
   logitsOf,
   newCaches,
 } from "../../model/reference_forward.ts";
+import { batchLength } from "../batch_length.ts";
 import type { DecodeResult, Session } from "../engine.ts";
 import { liveBytes } from "../live_bytes.ts";
 import { augmentedGram } from "./augmented_gram.ts";
@@ -44,14 +45,14 @@ export class ReferenceSession implements Session {
   // deno-lint-ignore require-await
   async score(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
     const weights = this.#open();
-    checkBatch(tokens, "score");
+    checkBatch(weights, tokens, "score");
     return tokens.map((sequence) => scoreSequence(weights, sequence));
   }
 
   // deno-lint-ignore require-await
   async logits(tokens: Int32Array): Promise<Float32Array> {
     const weights = this.#open();
-    checkBatch([tokens], "compute logits of");
+    checkBatch(weights, [tokens], "compute logits of");
     const hidden = forward(weights, tokens, newCaches(weights, tokens.length));
     return Float32Array.from(logitsOf(weights, hidden, tokens.length));
   }
@@ -59,7 +60,7 @@ export class ReferenceSession implements Session {
   // deno-lint-ignore require-await
   async prefill(tokens: readonly Int32Array[], reserve = 0): Promise<void> {
     const weights = this.#open();
-    const length = checkBatch(tokens, "prefill");
+    const length = checkBatch(weights, tokens, "prefill");
     if (!Number.isInteger(reserve) || reserve < 0) {
       throw new RangeError(
         `Cannot prefill as reserve must be a non-negative integer: current value is ${reserve}`,
@@ -131,7 +132,7 @@ export class ReferenceSession implements Session {
   ): Promise<void> {
     const weights = this.#open();
     for (const sequence of tokens) {
-      checkBatch([sequence], "compute moments of");
+      checkBatch(weights, [sequence], "compute moments of");
       forward(weights, sequence, newCaches(weights, sequence.length), {
         tap: (layer, y) =>
           sink.add(
@@ -195,20 +196,10 @@ function argmax(values: Float64Array): number {
   return best;
 }
 
-/** Returns T of a batch of at least one sequence of equal length T >= 1. */
-function checkBatch(tokens: readonly Int32Array[], action: string): number {
-  const length = tokens[0]?.length ?? 0;
-  if (length === 0) {
-    throw new RangeError(
-      `Cannot ${action} tokens as there must be at least one`,
-    );
-  }
-  for (const [b, sequence] of tokens.entries()) {
-    if (sequence.length !== length) {
-      throw new RangeError(
-        `Cannot ${action} sequence ${b} as its length must be ${length}, that of sequence 0: current value is ${sequence.length}`,
-      );
-    }
-  }
-  return length;
+function checkBatch(
+  weights: LoadedModel,
+  tokens: readonly Int32Array[],
+  action: string,
+): number {
+  return batchLength(tokens, weights.embedTokens.shape[0]!, action);
 }

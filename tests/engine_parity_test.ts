@@ -116,12 +116,12 @@ for (const [name, options] of Object.entries(MODELS)) {
       const { tokens } = await onnx.decode(4);
       const { stepSeconds } = await onnx.decode(1);
       assertEquals(stepSeconds.length, 1);
-      const last = onnx.lastLogits();
+      const last = await onnx.lastLogits();
       for (const [b, prompt] of batch.entries()) {
         await reference.prefill([prompt], 5);
         const expected = await reference.decode(5);
         assertEquals(tokens[b], expected.tokens[0]!.subarray(0, 4));
-        assertClose(last[b]!, reference.lastLogits()[0]!, {
+        assertClose(last[b]!, (await reference.lastLogits())[0]!, {
           atol: ATOL,
           what: `last logits ${b}`,
         });
@@ -205,13 +205,13 @@ Deno.test("onnx score() and prefill() do not depend on the batch", async () => {
     const scores = await onnx.score(batch);
     await onnx.prefill(batch, 2);
     await onnx.decode(2);
-    const logits = onnx.lastLogits();
+    const logits = await onnx.lastLogits();
     for (const [b, sequence] of batch.entries()) {
       const [alone] = await onnx.score([sequence]);
       assertClose(scores[b]!, alone!, { atol: 1e-5, what: `score ${b}` });
       await onnx.prefill([sequence], 2);
       await onnx.decode(2);
-      assertClose(logits[b]!, onnx.lastLogits()[0]!, {
+      assertClose(logits[b]!, (await onnx.lastLogits())[0]!, {
         atol: 2e-5,
         what: `logits ${b}`,
       });
@@ -283,8 +283,8 @@ async function compare(
     await session.prefill(batch, 2);
     await session.decode(2);
   }
-  for (const [b, logits] of onnx.lastLogits().entries()) {
-    assertClose(logits, reference.lastLogits()[b]!, {
+  for (const [b, logits] of (await onnx.lastLogits()).entries()) {
+    assertClose(logits, (await reference.lastLogits())[b]!, {
       atol,
       what: `last logits ${b} of ${what}`,
     });

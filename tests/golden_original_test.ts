@@ -64,7 +64,7 @@ for (const model of golden.models) {
     const [, positions, vocabSize] = expected.shape as [number, number, number];
     await withSession(model, async (session) => {
       await session.prefill(golden.evaluation);
-      for (const [b, last] of session.lastLogits().entries()) {
+      for (const [b, last] of (await session.lastLogits()).entries()) {
         const end = (b + 1) * positions * vocabSize;
         assertClose(last, expected.data.subarray(end - vocabSize, end), {
           atol: ATOL,

@@ -263,9 +263,9 @@ for (const { name, ...options } of MODELS) {
     const session = await engine.open(converted);
     await session.prefill([prompt], 8);
     const { tokens } = await session.decode(8);
-    const decoded = session.lastLogits()[0]!;
+    const decoded = (await session.lastLogits())[0]!;
     await session.prefill([Int32Array.of(...prompt, ...tokens[0]!)]);
-    assertClose(decoded, session.lastLogits()[0]!, {
+    assertClose(decoded, (await session.lastLogits())[0]!, {
       atol: 1e-9,
       what: "logits",
     });

@@ -85,7 +85,7 @@ Deno.test("Session.decode() continues each prompt as repeated prefills do", asyn
   await session.prefill(prompts, 8);
   const first = await session.decode(5);
   const second = await session.decode(3);
-  const last = session.lastLogits();
+  const last = await session.lastLogits();
   assertEquals(first.stepSeconds.length, 5);
   assert(first.stepSeconds.every((seconds) => seconds > 0));
   for (const [b, prompt] of prompts.entries()) {
@@ -108,11 +108,11 @@ Deno.test("Session.decode() continues each prompt as repeated prefills do", asyn
 Deno.test("Session.decode() with 0 steps returns no token and keeps the logits", async () => {
   const session = await openSession(await mixedModel());
   await session.prefill([randomTokens(1, 4, VOCAB)]);
-  const before = session.lastLogits();
+  const before = await session.lastLogits();
   const { tokens, stepSeconds } = await session.decode(0);
   assertEquals(tokens, [new Int32Array(0)]);
   assertEquals(stepSeconds.length, 0);
-  assertEquals(session.lastLogits(), before);
+  assertEquals(await session.lastLogits(), before);
 });
 
 Deno.test("Session.cache() counts the f64 bytes of cached tokens, not the reserve", async () => {

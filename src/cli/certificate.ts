@@ -222,9 +222,9 @@ async function checkDecoding(
   const live = session.cache();
   const bytesPerToken = live.bytes / (live.tokens * live.batch);
   const { tokens } = await session.decode(2);
-  const [decoded] = session.lastLogits();
+  const [decoded] = await session.lastLogits();
   await session.prefill([Int32Array.of(...prompt, ...tokens[0]!)]);
-  const [whole] = session.lastLogits();
+  const [whole] = await session.lastLogits();
   const scale = Math.max(...whole!.map(Math.abs));
   const { config } = model;
   const numbers = sizes.kvLoraRank + sizes.qkRopeHeadDim;

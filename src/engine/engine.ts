@@ -6,14 +6,18 @@ import type { DecoderModel } from "../model/decoder.ts";
 import type { MomentsSink } from "../model/moments.ts";
 
 /** The engines that open.ts knows. */
-export type EngineName = "reference" | "onnx";
+export type EngineName = "reference" | "onnx" | "webgpu";
 
 /** How to run. */
 export interface EngineOptions {
   /** @default "f32" */
   readonly dtype?: "f32" | "f16";
-  /** onnx: "cpu" or "webgpu" (onnxruntime's own WebGPU provider). @default "cpu" */
+  /** onnx: "cpu" or "webgpu" (onnxruntime's own WebGPU provider). The webgpu engine has no other device. @default "cpu" */
   readonly device?: "cpu" | "webgpu";
+  /** webgpu: Deno's own WebGPU or Dawn. @default "deno" */
+  readonly provider?: "deno" | "dawn";
+  /** webgpu: element type of the KV cache. @default dtype */
+  readonly cacheDtype?: "f32" | "f16";
   /** CPU threads. @default the number of cores */
   readonly threads?: number;
 }
@@ -23,8 +27,12 @@ export interface EngineDescription {
   readonly name: EngineName;
   readonly provider: string;
   readonly dtype: string;
+  /** Element type of the KV cache, where it can differ from dtype. */
+  readonly cacheDtype?: string;
   /** The GPU adapter, where there is one. */
   readonly adapter?: string;
+  /** Of the adapter: a rasterizer on the CPU is "software", and its speed is nobody's. */
+  readonly adapterKind?: "gpu" | "software";
   readonly version: string;
 }
 
@@ -32,8 +40,14 @@ export interface EngineDescription {
 export interface DecodeResult {
   /** Greedy tokens, one array of `steps` a sequence. */
   readonly tokens: readonly Int32Array[];
-  /** Seconds of each step. */
+  /** Seconds of each step; where several are submitted together, their mean. */
   readonly stepSeconds: Float64Array;
+}
+
+/** What moments() may be told. */
+export interface MomentsOptions {
+  /** w_t of each token, one array a sequence. @default 1 for all */
+  readonly tokenWeights?: readonly Float32Array[];
 }
 
 /** One model loaded in one engine. */
@@ -48,11 +62,12 @@ export interface Session {
   /** Logits of one short sequence, [T, V]; for tests, since it stores T·V numbers. */
   logits(tokens: Int32Array): Promise<Float32Array>;
   /**
-   * Runs B prompts of equal length T through the model and fills a new KV cache;
-   * the greedy next token of each is kept for decode().
+   * Runs B prompts through the model and fills a new KV cache; the greedy next
+   * token of each is kept for decode().
    *
-   * @param tokens B sequences of equal length.
-   * @param reserve Tokens of room to reserve in the cache beyond T. @default 0
+   * @param tokens B sequences; their lengths may differ where the engine is "reference" or "webgpu".
+   * @param reserve Tokens of room to reserve in the cache beyond the longest. @default 0
+   * @throws {RangeError} If the lengths differ and the engine is "onnx".
    */
   prefill(tokens: readonly Int32Array[], reserve?: number): Promise<void>;
   /**
@@ -64,8 +79,8 @@ export interface Session {
    */
   decode(steps: number): Promise<DecodeResult>;
   /** Logits of the last position of each sequence after the latest prefill() or decode(), [V] each. */
-  lastLogits(): readonly Float32Array[];
-  /** Tokens a sequence in the cache, its batch size, and the bytes allocated for it, less the share of the reserve that prefill() was asked for and decode() has not used: liveBytes(). */
+  lastLogits(): Promise<readonly Float32Array[]>;
+  /** Tokens of the longest sequence in the cache, its batch size, and the bytes allocated for it, less the share of the reserve that prefill() was asked for and decode() has not used: liveBytes(). */
   cache(): {
     readonly tokens: number;
     readonly batch: number;
@@ -73,10 +88,16 @@ export interface Session {
   };
   /**
    * Runs sequences (of any lengths) and delivers the second moments of each layer's attention input.
+   *
+   * @param tokens The sequences.
+   * @param sink Takes the moments; where it has attention(), that too is computed.
+   * @param options Weights of tokens in the Gram matrices.
+   * @throws {RangeError} If the engine is "onnx" and weights or attention are asked for.
    */
   moments(
     tokens: readonly Int32Array[],
     sink: MomentsSink,
+    options?: MomentsOptions,
   ): Promise<void>;
   close(): Promise<void>;
 }

@@ -12,6 +12,8 @@ const ENGINES: Readonly<
     ),
   onnx: async (options) =>
     (await import("./onnx/onnx_engine.ts")).openOnnxEngine(options),
+  webgpu: async (options) =>
+    (await import("./webgpu/webgpu_engine.ts")).openWebgpuEngine(options),
 };
 
 /** The names that openEngine() accepts. */

@@ -18,10 +18,25 @@ export interface LayerMoments {
 export interface MomentsSink {
   /**
    * @param layer Layer index.
-   * @param gram This batch's sum of [h;1][h;1]^T, [(D+1)·(D+1)] f64, to be added to the layer's.
+   * @param gram This batch's sum of w [h;1][h;1]^T, [(D+1)·(D+1)] f64, to be added to the layer's.
    * @param hidden This batch's rows h, [N, D]; only valid during the call.
    */
   add(layer: number, gram: Float64Array, hidden: Float32Array): void;
+  /**
+   * Where it is there, engines deliver the attention weights' sums too, after the add() of the same batch.
+   *
+   * @param layer Layer index.
+   * @param attention This batch's sums.
+   */
+  attention?(layer: number, attention: AttentionSums): void;
+}
+
+/** Sums of attention weights p_h(i, j), query i, key j <= i, over all heads h. */
+export interface AttentionSums {
+  /** What each token receives, sum_h sum_i p_h(i, j), in the order of add()'s rows, [N]. */
+  readonly received: Float64Array;
+  /** Mass by distance, sum_h sum_i p_h(i, i - distance) over the batch's sequences, [longest sequence]. */
+  readonly massByDistance: Float64Array;
 }
 
 /** Moments of a whole model, a layer at a time (they may lie on disk). */

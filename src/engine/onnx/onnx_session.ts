@@ -130,7 +130,8 @@ export class OnnxSession implements Session {
     return { tokens, stepSeconds };
   }
 
-  lastLogits(): readonly Float32Array[] {
+  // deno-lint-ignore require-await
+  async lastLogits(): Promise<readonly Float32Array[]> {
     this.#open();
     return this.#lastLogits;
   }

@@ -108,7 +108,8 @@ export class ReferenceSession implements Session {
     return { tokens, stepSeconds };
   }
 
-  lastLogits(): readonly Float32Array[] {
+  // deno-lint-ignore require-await
+  async lastLogits(): Promise<readonly Float32Array[]> {
     this.#open();
     return this.#decoding.map(({ logits }) => Float32Array.from(logits));
   }

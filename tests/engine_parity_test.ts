@@ -377,10 +377,23 @@ Deno.test("onnx refuses what it cannot run, in one line", async () => {
       RangeError,
       "ids must be in 0..255: current value is 256",
     );
+    const ragged = [Int32Array.of(1, 2), Int32Array.of(1)];
+    for (const run of [() => onnx.score(ragged), () => onnx.prefill(ragged)]) {
+      await assertRejects(run, RangeError, "sequence 1 must have 2 tokens");
+    }
+    const add = () => {};
     await assertRejects(
-      () => onnx.score([Int32Array.of(1, 2), Int32Array.of(1)]),
+      () =>
+        onnx.moments(ragged, { add }, {
+          tokenWeights: ragged.map(({ length }) => new Float32Array(length)),
+        }),
       RangeError,
-      "sequence 1 must have 2 tokens",
+      "tokenWeights must be left out",
+    );
+    await assertRejects(
+      () => onnx.moments(ragged, { add, attention: add }),
+      RangeError,
+      "the sink must have no attention()",
     );
   });
 });

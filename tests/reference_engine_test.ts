@@ -151,12 +151,47 @@ Deno.test("Session.decode() rejects an empty and a full cache", async () => {
   await assertRejects(() => session.decode(1), RangeError, "0..0");
 });
 
+Deno.test("Session.prefill() and decode() of sequences of other lengths are those of each alone", async () => {
+  const model = await mixedModel();
+  const session = await openSession(model);
+  const prompts = [4, 11, 1].map((length) =>
+    randomTokens(length, length, VOCAB)
+  );
+  await session.prefill(prompts, 6);
+  const before = session.cache();
+  const first = await session.decode(4);
+  const second = await session.decode(2);
+  const last = await session.lastLogits();
+  const after = session.cache();
+  let [bytesBefore, bytesAfter] = [0, 0];
+  for (const [b, prompt] of prompts.entries()) {
+    await session.prefill([prompt], 6);
+    bytesBefore += session.cache().bytes;
+    const alone = await session.decode(6);
+    bytesAfter += session.cache().bytes;
+    assertEquals(
+      [...first.tokens[b]!, ...second.tokens[b]!],
+      [...alone.tokens[0]!],
+    );
+    assertEquals(last[b], (await session.lastLogits())[0]);
+  }
+  assertEquals(before, { tokens: 11, batch: 3, bytes: bytesBefore });
+  assertEquals(after, { tokens: 17, batch: 3, bytes: bytesAfter });
+  await session.prefill(prompts, 1);
+  await assertRejects(() => session.decode(2), RangeError, "0..1");
+});
+
 Deno.test("Session methods reject ragged and empty batches", async () => {
   const session = await openSession(await mixedModel());
   const ragged = [Int32Array.of(1, 2), Int32Array.of(1)];
   await assertRejects(() => session.score(ragged), RangeError, "sequence 1");
-  await assertRejects(() => session.prefill(ragged), RangeError, "sequence 1");
   await assertRejects(() => session.score([]), RangeError, "at least one");
+  await assertRejects(() => session.prefill([]), RangeError, "at least one");
+  await assertRejects(
+    () => session.prefill([Int32Array.of(1), new Int32Array(0)]),
+    RangeError,
+    "at least one",
+  );
   await assertRejects(
     () => session.logits(new Int32Array(0)),
     RangeError,

@@ -78,7 +78,7 @@ function run(
   rows: number,
   form: MlaForm = "expanded",
 ): Float64Array {
-  return attend(attention, y, rows, newLayerCache(attention, rows), form);
+  return attend(attention, y, rows, newLayerCache(attention, rows), { form });
 }
 
 function times(weight: Tensor, x: readonly number[], bias?: Tensor): number[] {

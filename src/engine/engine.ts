@@ -80,7 +80,17 @@ export interface Session {
   decode(steps: number): Promise<DecodeResult>;
   /** Logits of the last position of each sequence after the latest prefill() or decode(), [V] each. */
   lastLogits(): Promise<readonly Float32Array[]>;
-  /** Tokens of the longest sequence in the cache, its batch size, and the bytes allocated for it, less the share of the reserve that prefill() was asked for and decode() has not used: liveBytes(). */
+  /**
+   * Tokens of the longest sequence in the cache, its batch size, and the bytes
+   * allocated for it, less the share of the reserve that prefill() was asked
+   * for and decode() has not used: liveBytes().
+   *
+   * With equal lengths that is batch times tokens times the theory's bytes of a
+   * token. With unequal ones, what an engine allocates for padding counts: the
+   * webgpu engine holds [B, capacity, width] and so reports batch times the
+   * longest, the reference engine allocates each sequence its own and reports
+   * the sum over sequences of the tokens they hold.
+   */
   cache(): {
     readonly tokens: number;
     readonly batch: number;

@@ -11,6 +11,7 @@ import type {
   PartialRopeAttention,
 } from "./decoder.ts";
 import { cacheWidths } from "./decoder.ts";
+import type { AttentionSums } from "./moments.ts";
 import {
   applyLinear,
   dot,
@@ -24,6 +25,14 @@ import { attendHead, rotateHeads } from "./reference_head.ts";
  * space instead, and nothing of width n or v is made per cached token.
  */
 export type MlaForm = "expanded" | "absorbed";
+
+/** How attention is computed, and what else it tells. */
+export interface AttendOptions {
+  /** How MLA is computed; other kinds ignore it. @default "expanded" */
+  readonly form?: MlaForm;
+  /** Takes the attention weights of all heads and queries, added to what is there: both arrays [S]. */
+  readonly sums?: AttentionSums | undefined;
+}
 
 /** One layer's cache, f64: exactly the numbers that decoder.ts names, rotary parts already rotated. */
 export interface LayerCache {
@@ -62,7 +71,7 @@ export function newLayerCache(
  * @param y Normed layer input, [T, D].
  * @param rows T.
  * @param cache The tokens before; its room must suffice for T more.
- * @param form How MLA is computed; other kinds ignore it.
+ * @param options How it is computed.
  * @returns Output of oProj, [T, D].
  * @throws {RangeError} If the cache has no room for T tokens.
  */
@@ -71,7 +80,7 @@ export function attend(
   y: Float64Array,
   rows: number,
   cache: LayerCache,
-  form: MlaForm,
+  options: AttendOptions = {},
 ): Float64Array {
   const { first } = cacheWidths(attention);
   const capacity = cache.first.length / first;
@@ -83,13 +92,13 @@ export function attend(
   let heads: Float64Array;
   switch (attention.kind) {
     case "gqa":
-      heads = attendGqa(attention, y, rows, cache);
+      heads = attendGqa(attention, y, rows, cache, options);
       break;
     case "partialRope":
-      heads = attendPartialRope(attention, y, rows, cache);
+      heads = attendPartialRope(attention, y, rows, cache, options);
       break;
     case "mla":
-      heads = attendMla(attention, y, rows, cache, form);
+      heads = attendMla(attention, y, rows, cache, options);
       break;
     default:
       return attention satisfies never;
@@ -104,6 +113,7 @@ function attendGqa(
   y: Float64Array,
   rows: number,
   cache: LayerCache,
+  { sums }: AttendOptions,
 ): Float64Array {
   const { numAttentionHeads: H, numKeyValueHeads: G, headDim: d, rotary } =
     attention;
@@ -124,6 +134,7 @@ function attendGqa(
       { ...key, data: cache.second },
       { ...query, data: out },
       { past, rows, softmaxScale: attention.softmaxScale },
+      sums,
     );
   }
   return out;
@@ -135,6 +146,7 @@ function attendPartialRope(
   y: Float64Array,
   rows: number,
   cache: LayerCache,
+  { sums }: AttendOptions,
 ): Float64Array {
   const { numAttentionHeads: H, numKeyValueHeads: G, headDim: d, rotary } =
     attention;
@@ -168,6 +180,7 @@ function attendPartialRope(
       { data: cache.second, start: g * d, stride: merged, width: d },
       { data: out, start: h * d, stride: H * d, width: d },
       { past, rows, softmaxScale: attention.softmaxScale },
+      sums,
     );
   }
   return out;
@@ -179,7 +192,7 @@ function attendMla(
   y: Float64Array,
   rows: number,
   cache: LayerCache,
-  form: MlaForm,
+  { form = "expanded", sums }: AttendOptions,
 ): Float64Array {
   const {
     numAttentionHeads: H,
@@ -226,7 +239,7 @@ function attendMla(
       const key = { data: kvB, start: upRow, stride: G * (n + v), width: n };
       const value = { ...key, start: upRow + n, width: v };
       const nope = { query: { ...qNope, width: n }, key };
-      attendHead([nope, rotaryPart], value, output, span);
+      attendHead([nope, rotaryPart], value, output, span, sums);
       continue;
     }
     // q_lat = einsum("tn,nr->tr", qNope_h, kUp_g)
@@ -242,7 +255,7 @@ function attendMla(
     }
     const mixed = { ...latent, data: new Float64Array(rows * r) };
     const nope = { query: { ...latent, data: qLatent }, key: latent };
-    attendHead([nope, rotaryPart], latent, mixed, span);
+    attendHead([nope, rotaryPart], latent, mixed, span, sums);
     // out_h = einsum("tr,vr->tv", sum p c, vUp_g)
     for (let t = 0; t < rows; t++) {
       for (let i = 0; i < v; i++) {

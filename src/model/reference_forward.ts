@@ -5,6 +5,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { DecoderLayer, DecoderModel, GatedMlp } from "./decoder.ts";
 import { checkLayerShapes } from "./layer_shapes.ts";
+import type { AttentionSums } from "./moments.ts";
 import {
   applyLinear,
   multiplyTransposed,
@@ -29,6 +30,9 @@ export interface LoadedModel {
 
 /** Called with each layer's normed attention input, [T, D], before the layer runs; the array must not be written. */
 export type AttentionInputTap = (layer: number, y: Float64Array) => void;
+
+/** Called with each layer's attention weights summed over heads, after the layer's attention ran. */
+export type AttentionTap = (layer: number, sums: AttentionSums) => void;
 
 /**
  * Reads all weights of a model.
@@ -75,7 +79,7 @@ export function newCaches(
  * @param weights The model's weights.
  * @param tokens Token ids, [T].
  * @param caches One a layer; the new tokens are appended.
- * @param options How MLA is computed, and who looks at the attention inputs.
+ * @param options How MLA is computed, and who looks at the attention inputs and weights.
  * @returns Normed final hidden states, [T, D].
  * @throws {RangeError} If a token id is outside the vocabulary or a cache has no room.
  */
@@ -87,14 +91,18 @@ export function forward(
     /** @default "expanded" */
     readonly form?: MlaForm;
     readonly tap?: AttentionInputTap;
+    readonly attentionTap?: AttentionTap | undefined;
   } = {},
 ): Float64Array {
-  const { form = "expanded", tap } = options;
+  const { form = "expanded", tap, attentionTap } = options;
   const x = embed(tokens, weights.embedTokens);
   for (const [l, layer] of weights.layers.entries()) {
     const y = rmsNorm(x, layer.inputNorm, weights.rmsNormEps);
     tap?.(l, y);
-    addTo(x, attend(layer.attention, y, tokens.length, caches[l]!, form));
+    const cache = caches[l]!;
+    const sums = attentionTap && noSums(cache.tokens + tokens.length);
+    addTo(x, attend(layer.attention, y, tokens.length, cache, { form, sums }));
+    if (sums !== undefined) attentionTap?.(l, sums);
     const z = rmsNorm(x, layer.postAttentionNorm, weights.rmsNormEps);
     addTo(x, gatedMlp(layer.mlp, z, tokens.length));
   }
@@ -115,6 +123,14 @@ export function logitsOf(
   rows: number,
 ): Float64Array {
   return multiplyTransposed(hidden, rows, weights.lmHead);
+}
+
+/** Sums of no attention weights, [S] each. */
+function noSums(total: number): AttentionSums {
+  return {
+    received: new Float64Array(total),
+    massByDistance: new Float64Array(total),
+  };
 }
 
 /** Rows of the embedding table, [T, D]. */

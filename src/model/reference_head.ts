@@ -4,6 +4,7 @@
 // Letters: P tokens in the cache before the call, T new tokens, S = P + T.
 
 import type { Rotary } from "./decoder.ts";
+import type { AttentionSums } from "./moments.ts";
 import { dot } from "./reference_arithmetic.ts";
 import { rotaryTable, rotateByTable } from "./rope.ts";
 
@@ -22,6 +23,7 @@ export interface Vectors {
  * @param values [S].
  * @param output [T], written.
  * @param span P, T and the scale of the scores.
+ * @param sums Where it is there, the head's attention weights are added to it: received [S], massByDistance [S].
  */
 export function attendHead(
   parts: readonly { readonly query: Vectors; readonly key: Vectors }[],
@@ -32,6 +34,7 @@ export function attendHead(
     readonly rows: number;
     readonly softmaxScale: number;
   },
+  sums?: AttentionSums,
 ): void {
   const { past, rows, softmaxScale } = span;
   const weights = new Float64Array(past + rows);
@@ -64,6 +67,10 @@ export function attendHead(
       const from = values.start + s * values.stride;
       for (let i = 0; i < values.width; i++) {
         output.data[to + i]! += weight * values.data[from + i]!;
+      }
+      if (sums !== undefined) {
+        sums.received[s]! += weight;
+        sums.massByDistance[visible - 1 - s]! += weight;
       }
     }
   }

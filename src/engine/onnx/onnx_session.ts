@@ -3,7 +3,7 @@
 import { ort, type RuntimeOptions } from "../../linalg/onnx_runtime.ts";
 import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength } from "../batch_length.ts";
-import type { DecodeResult, Session } from "../engine.ts";
+import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
 import { DecoderRun } from "./decoder_run.ts";
 import { floats } from "./feeds.ts";
 import { ForwardPass } from "./forward_pass.ts";
@@ -144,8 +144,19 @@ export class OnnxSession implements Session {
   async moments(
     tokens: readonly Int32Array[],
     sink: MomentsSink,
+    { tokenWeights }: MomentsOptions = {},
   ): Promise<void> {
     const { model, layers } = this.#open();
+    if (tokenWeights !== undefined) {
+      throw new RangeError(
+        "Cannot compute moments as the onnx engine weighs all tokens alike: tokenWeights must be left out",
+      );
+    }
+    if (sink.attention !== undefined) {
+      throw new RangeError(
+        "Cannot compute moments as the onnx engine does not give attention weights: the sink must have no attention()",
+      );
+    }
     const batches = Map.groupBy(tokens, (sequence) => sequence.length);
     for (const batch of batches.values()) {
       this.#check(batch, "compute moments of");

@@ -9,9 +9,10 @@ import {
   logitsOf,
   newCaches,
 } from "../../model/reference_forward.ts";
-import { batchLength } from "../batch_length.ts";
-import type { DecodeResult, Session } from "../engine.ts";
+import { batchLength, longestLength } from "../batch_length.ts";
+import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
 import { liveBytes } from "../live_bytes.ts";
+import { checkTokenWeights } from "../token_weights.ts";
 import { augmentedGram } from "./augmented_gram.ts";
 
 /** Rows of logits that exist at a time while scoring. */
@@ -20,12 +21,15 @@ const HEAD_CHUNK = 64;
 /** A sequence being decoded. */
 interface Decoding {
   readonly caches: readonly LayerCache[];
+  /** Tokens that prefill() was asked room for: the prompt's and the reserve. */
+  readonly asked: number;
   /** Logits of the last position, [V]. */
   logits: Float64Array;
 }
 
 /**
- * A session of the reference engine: one sequence at a time, caches in f64.
+ * A session of the reference engine: one sequence at a time, each with caches
+ * of its own, in f64.
  *
  * MLA runs expanded in score(), logits(), prefill() and moments(), absorbed in
  * decode(). The first token that decode() returns is the greedy one after the
@@ -34,8 +38,6 @@ interface Decoding {
 export class ReferenceSession implements Session {
   #weights: LoadedModel | undefined;
   #decoding: Decoding[] = [];
-  /** Tokens a sequence that prefill() was asked room for. */
-  #asked = 0;
 
   /** @param weights The model, in memory. */
   constructor(weights: LoadedModel) {
@@ -60,20 +62,19 @@ export class ReferenceSession implements Session {
   // deno-lint-ignore require-await
   async prefill(tokens: readonly Int32Array[], reserve = 0): Promise<void> {
     const weights = this.#open();
-    const length = checkBatch(weights, tokens, "prefill");
+    longestLength(tokens, weights.embedTokens.shape[0]!, "prefill");
     if (!Number.isInteger(reserve) || reserve < 0) {
       throw new RangeError(
         `Cannot prefill as reserve must be a non-negative integer: current value is ${reserve}`,
       );
     }
     this.#decoding = [];
-    this.#asked = length + reserve;
-    const decoding = tokens.map((sequence) => {
-      const caches = newCaches(weights, this.#asked);
+    this.#decoding = tokens.map((sequence) => {
+      const asked = sequence.length + reserve;
+      const caches = newCaches(weights, asked);
       const hidden = forward(weights, sequence, caches);
-      return { caches, logits: lastRowLogits(weights, hidden) };
+      return { caches, asked, logits: lastRowLogits(weights, hidden) };
     });
-    this.#decoding = decoding;
   }
 
   // deno-lint-ignore require-await
@@ -82,7 +83,8 @@ export class ReferenceSession implements Session {
     if (this.#decoding.length === 0) {
       throw new RangeError("Cannot decode as nothing was prefilled");
     }
-    const room = this.#asked - this.cache().tokens;
+    // The same for all: each had room for the same reserve.
+    const room = roomOf(this.#decoding[0]!);
     if (!Number.isInteger(steps) || steps < 0 || steps > room) {
       throw new RangeError(
         `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
@@ -115,32 +117,39 @@ export class ReferenceSession implements Session {
   }
 
   cache(): { tokens: number; batch: number; bytes: number } {
-    const buffers = this.#decoding.flatMap(({ caches }) =>
-      caches.flatMap(({ first, second }) => [first, second])
-    );
-    const tokens = this.#decoding[0]?.caches[0]?.tokens ?? 0;
-    return {
-      tokens,
-      batch: this.#decoding.length,
-      bytes: liveBytes(buffers, tokens, this.#asked),
-    };
+    let longest = 0;
+    let bytes = 0;
+    for (const { caches, asked } of this.#decoding) {
+      const tokens = caches[0]!.tokens;
+      const buffers = caches.flatMap(({ first, second }) => [first, second]);
+      longest = Math.max(longest, tokens);
+      bytes += liveBytes(buffers, tokens, asked);
+    }
+    return { tokens: longest, batch: this.#decoding.length, bytes };
   }
 
   // deno-lint-ignore require-await
   async moments(
     tokens: readonly Int32Array[],
     sink: MomentsSink,
+    { tokenWeights }: MomentsOptions = {},
   ): Promise<void> {
     const weights = this.#open();
     for (const sequence of tokens) {
       checkBatch(weights, [sequence], "compute moments of");
-      forward(weights, sequence, newCaches(weights, sequence.length), {
+    }
+    if (tokenWeights !== undefined) checkTokenWeights(tokens, tokenWeights);
+    for (const [b, sequence] of tokens.entries()) {
+      const rows = sequence.length;
+      forward(weights, sequence, newCaches(weights, rows), {
         tap: (layer, y) =>
           sink.add(
             layer,
-            augmentedGram(y, sequence.length),
+            augmentedGram(y, rows, tokenWeights?.[b]),
             Float32Array.from(y),
           ),
+        attentionTap: sink.attention &&
+          ((layer, sums) => sink.attention!(layer, sums)),
       });
     }
   }
@@ -178,6 +187,11 @@ function scoreSequence(
     }
   }
   return nll;
+}
+
+/** Tokens that still fit into a sequence's caches. */
+function roomOf({ caches, asked }: Decoding): number {
+  return asked - caches[0]!.tokens;
 }
 
 function lastRowLogits(

@@ -8,21 +8,22 @@ import {
   assertRejects,
 } from "@std/assert";
 import { UnavailableError } from "../src/base/errors.ts";
-import { tensor } from "../src/base/tensor.ts";
 import {
   cacheWidths,
-  type DecoderLayer,
   type DecoderModel,
   type GqaAttention,
-  type Linear,
-  type MlaAttention,
-  type PartialRopeAttention,
 } from "../src/model/decoder.ts";
 import type { Engine, Session } from "../src/engine/engine.ts";
 import { loadModel } from "../src/engine/onnx/loaded_model.ts";
 import { OnnxSession } from "../src/engine/onnx/onnx_session.ts";
 import { openEngine } from "../src/engine/open.ts";
 import { assertClose } from "./fixtures/assert_close.ts";
+import {
+  onlyLayer,
+  PARITY_MODELS,
+  rotaryExtremes,
+  sumMoments,
+} from "./fixtures/parity_models.ts";
 import {
   tinyKindsModel,
   type TinyKindsOptions,
@@ -31,39 +32,6 @@ import { randomTokens } from "./fixtures/tiny_models.ts";
 
 /** f32 through two or three layers with logits of order 1 to 10. */
 const ATOL = 2e-4;
-
-const MODELS: Readonly<Record<string, TinyKindsOptions>> = {
-  "gqa": { seed: 1, kinds: ["gqa", "gqa"] },
-  "gqa with G = H and biases": {
-    seed: 2,
-    kinds: ["gqa", "gqa"],
-    numKeyValueHeads: 4,
-    bias: true,
-  },
-  "partialRope": { seed: 3, kinds: ["partialRope", "partialRope"] },
-  "partialRope with G = H and biases": {
-    seed: 4,
-    kinds: ["partialRope"],
-    numKeyValueHeads: 4,
-    bias: "everywhere",
-  },
-  "mla": { seed: 5, kinds: ["mla", "mla"], tied: true },
-  "mla with G = H and biases": {
-    seed: 6,
-    kinds: ["mla", "mla"],
-    numKeyValueHeads: 4,
-    bias: "everywhere",
-  },
-  "mixed kinds": {
-    seed: 7,
-    kinds: ["mla", "gqa", "partialRope", "mla"],
-    numAttentionHeads: 6,
-    numKeyValueHeads: 2,
-    headDim: 8,
-    hiddenSize: 44,
-    bias: "everywhere",
-  },
-};
 
 /** Runs `body` on a model in the onnx and the reference engine. */
 async function inBoth(
@@ -90,7 +58,7 @@ async function inBoth(
   }
 }
 
-for (const [name, options] of Object.entries(MODELS)) {
+for (const [name, options] of Object.entries(PARITY_MODELS)) {
   Deno.test(`onnx logits() and score() equal the reference's: ${name}`, async () => {
     await inBoth(options, async (onnx, reference) => {
       // One block of queries, and three with a short last one.
@@ -169,8 +137,8 @@ for (const [name, options] of Object.entries(MODELS)) {
         });
         // Batches of equal length come first: only the set of rows is promised.
         assertClose(
-          found.hidden.toSorted(),
-          hidden.toSorted(),
+          found.hidden.toSorted((a, b) => a - b),
+          hidden.toSorted((a, b) => a - b),
           { atol: ATOL, what: `hidden ${layer}` },
         );
       }
@@ -178,28 +146,8 @@ for (const [name, options] of Object.entries(MODELS)) {
   });
 }
 
-async function sumMoments(
-  session: Session,
-  model: DecoderModel,
-  tokens: readonly Int32Array[],
-): Promise<{ gram: Float64Array; hidden: Float32Array }[]> {
-  const { hiddenSize, numHiddenLayers } = model.config;
-  const sums = Array.from({ length: numHiddenLayers }, () => ({
-    gram: new Float64Array((hiddenSize + 1) ** 2),
-    hidden: new Float32Array(0),
-  }));
-  await session.moments(tokens, {
-    add(layer, gram, hidden) {
-      const sum = sums[layer]!;
-      sum.gram.forEach((value, i) => sum.gram[i] = value + gram[i]!);
-      sum.hidden = Float32Array.of(...sum.hidden, ...hidden);
-    },
-  });
-  return sums;
-}
-
 Deno.test("onnx score() and prefill() do not depend on the batch", async () => {
-  await inBoth(MODELS["mixed kinds"]!, async (onnx) => {
+  await inBoth(PARITY_MODELS["mixed kinds"]!, async (onnx) => {
     // More than one forward pass can hold.
     const batch = [41, 42, 43, 44].map((seed) => randomTokens(seed, 700, 256));
     const scores = await onnx.score(batch);
@@ -220,47 +168,9 @@ Deno.test("onnx score() and prefill() do not depend on the batch", async () => {
 });
 
 Deno.test("onnx runs attention that rotates nothing or everything", async () => {
-  const merged = 2 * 16;
-  for (const qkRopeHeadDim of [0, merged]) {
-    const model = await tinyKindsModel({ seed: 8, kinds: ["partialRope"] });
-    const layer = await model.layer(0);
-    const attention = layer.attention as PartialRopeAttention;
-    const rotary = {
-      layout: "interleaved",
-      frequencies: Float64Array.from(
-        { length: qkRopeHeadDim / 2 },
-        (_, i) => 10 ** (-i / 4),
-      ),
-    } as const;
-    await compare(
-      onlyLayer(model, {
-        ...layer,
-        attention: { ...attention, qkRopeHeadDim, rotary },
-      }),
-      `partialRope with m = ${qkRopeHeadDim}`,
-    );
+  for (const [name, model] of Object.entries(await rotaryExtremes())) {
+    await compare(model, name);
   }
-  const model = await tinyKindsModel({ seed: 9, kinds: ["mla"] });
-  const layer = await model.layer(0);
-  const mla = layer.attention as MlaAttention;
-  const firstRows = ({ weight }: Linear, rows: number): Linear => {
-    const columns = weight.shape[1]!;
-    const data = weight.data.subarray(0, rows * columns);
-    return { weight: tensor(data, [rows, columns]) };
-  };
-  await compare(
-    onlyLayer(model, {
-      ...layer,
-      attention: {
-        ...mla,
-        qkRopeHeadDim: 0,
-        rotary: { layout: "interleaved", frequencies: new Float64Array(0) },
-        qProj: firstRows(mla.qProj, mla.numAttentionHeads * mla.qkNopeHeadDim),
-        kvAProjWithMqa: firstRows(mla.kvAProjWithMqa, mla.kvLoraRank),
-      },
-    }),
-    "mla with m = 0",
-  );
 });
 
 /** Scores, decoding and moments of one model against the reference engine. */
@@ -306,11 +216,6 @@ async function openOnnx(model: DecoderModel): Promise<Session> {
   return await (await openEngine("onnx", { threads: 2 })).open(model);
 }
 
-/** A model of one layer, and all else of another. */
-function onlyLayer(model: DecoderModel, layer: DecoderLayer): DecoderModel {
-  return { ...model, layer: () => Promise.resolve(layer) };
-}
-
 Deno.test("onnx refuses query heads that key-value heads do not divide", async () => {
   const model = await tinyKindsModel({ seed: 1, kinds: ["gqa"] });
   const layer = await model.layer(0);
@@ -328,7 +233,7 @@ Deno.test("onnx refuses query heads that key-value heads do not divide", async (
 });
 
 Deno.test("onnx graphs for GPUs equal the reference on the CPU too", async () => {
-  for (const [name, options] of Object.entries(MODELS)) {
+  for (const [name, options] of Object.entries(PARITY_MODELS)) {
     await compare(await tinyKindsModel(options), name, {
       open: async (model) =>
         new OnnxSession(await loadModel(model, "webgpu"), { device: "cpu" }),
@@ -349,7 +254,7 @@ Deno.test("onnx on webgpu equals the reference, or says that there is no adapter
     return;
   }
   const open = (model: DecoderModel) => engine.open(model);
-  for (const [name, options] of Object.entries(MODELS)) {
+  for (const [name, options] of Object.entries(PARITY_MODELS)) {
     await compare(await tinyKindsModel(options), name, { open, atol: 1e-3 });
   }
   await engine.close();
@@ -366,7 +271,7 @@ Deno.test("onnx refuses what it cannot run, in one line", async () => {
     RangeError,
     "threads must be a positive integer: current value is 0",
   );
-  await inBoth(MODELS["gqa"]!, async (onnx) => {
+  await inBoth(PARITY_MODELS["gqa"]!, async (onnx) => {
     await assertRejects(
       () => onnx.decode(1),
       RangeError,

@@ -1,0 +1,71 @@
+// RMSNorm of rows of activations.
+
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import {
+  dispatchOf,
+  ELEMENT_BYTES,
+  linearGrid,
+  readWgsl,
+  type View,
+} from "./kernel.ts";
+import { isAligned, rowBinding } from "./row_access.ts";
+
+const SOURCE = readWgsl("rms_norm.wgsl", import.meta.url);
+const HALVINGS = 8;
+
+/** What rmsNorm() takes. */
+export interface RmsNormArgs {
+  /** [rows, width]. */
+  readonly x: View;
+  /** f32[width]. */
+  readonly weight: GPUBuffer;
+  /** [rows, width]; another buffer than that of `x`. */
+  readonly out: View;
+  readonly rows: number;
+  readonly width: number;
+  readonly eps: number;
+}
+
+/**
+ * out[i] = x[i] / sqrt(mean(x[i]²) + eps) · weight, the mean and the scale in f32.
+ *
+ * @param arena Owns the parameters.
+ * @param args Input, weight, output.
+ * @returns One dispatch.
+ */
+export function rmsNorm(arena: Arena, args: RmsNormArgs): Dispatch[] {
+  const { x, weight, out, rows, width, eps } = args;
+  const vector = width % 4 === 0 && isAligned(x, 4) && isAligned(out, 4);
+  return [dispatchOf(arena, {
+    label: `rmsNorm ${rows}x${width}`,
+    source: SOURCE,
+    constants: {
+      THREADS: 2 ** HALVINGS,
+      HALVINGS,
+      VECTOR: vector,
+      OUT: out.element,
+    },
+    bindings: {
+      x: rowBinding(x, vector, "read"),
+      weight: {
+        buffer: weight,
+        type: vector ? "array<vec4<f32>>" : "array<f32>",
+        access: "read",
+      },
+      output: rowBinding(out, vector, "read_write"),
+    },
+    params: {
+      rows: { u32: rows },
+      width: { u32: width },
+      xOffset: { u32: x.offset },
+      xStride: { u32: x.stride },
+      outOffset: { u32: out.offset },
+      outStride: { u32: out.stride },
+      eps: { f32: eps },
+    },
+    grid: linearGrid(arena.gpu, rows),
+    bytes: rows * width *
+        (ELEMENT_BYTES[x.element] + ELEMENT_BYTES[out.element]) + 4 * width,
+    flops: 4 * rows * width,
+  })];
+}

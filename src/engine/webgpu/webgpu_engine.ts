@@ -2,7 +2,11 @@
 // Dawn.
 
 import { UnavailableError } from "../../base/errors.ts";
+import type { DecoderModel } from "../../model/decoder.ts";
 import type { Engine, EngineOptions } from "../engine.ts";
+import { openGpu } from "./device/open_gpu.ts";
+import { uploadModel } from "./plan/gpu_model.ts";
+import { WebgpuSession } from "./webgpu_session.ts";
 
 /**
  * Opens the webgpu engine.
@@ -11,10 +15,57 @@ import type { Engine, EngineOptions } from "../engine.ts";
  * @returns The engine.
  * @throws {UnavailableError} If there is no adapter, or it lacks f16 and that is asked for.
  */
-export function openWebgpuEngine(options: EngineOptions): Promise<Engine> {
-  return Promise.reject(
-    new UnavailableError(
-      `Cannot open the webgpu engine with ${JSON.stringify(options)}`,
-    ),
-  );
+export async function openWebgpuEngine(
+  options: EngineOptions,
+): Promise<Engine> {
+  const { dtype = "f32", provider = "deno" } = options;
+  const cacheDtype = options.cacheDtype ?? dtype;
+  const gpu = await openGpu({ provider });
+  const { facts } = gpu;
+  if ((dtype === "f16" || cacheDtype === "f16") && !gpu.features.f16) {
+    await gpu.destroy();
+    throw new UnavailableError(
+      `Cannot open the webgpu engine with dtype "${dtype}" and cacheDtype "${cacheDtype}" as ${facts.name} has no shader-f16 through provider "${provider}": use "f32"`,
+    );
+  }
+  const sessions = new Set<WebgpuSession>();
+  const driver = facts.driver === "" ? "" : `, driver ${facts.driver}`;
+  return {
+    describe: () => ({
+      name: "webgpu",
+      provider,
+      dtype,
+      cacheDtype,
+      adapter: `${facts.name}${driver}`,
+      adapterKind: facts.software ? "software" : "gpu",
+      version: versionOf(provider),
+    }),
+    async open(model: DecoderModel) {
+      const arena = gpu.arena();
+      try {
+        const loaded = await uploadModel(arena, model, dtype, cacheDtype);
+        await gpu.settle();
+        const session = new WebgpuSession(
+          gpu,
+          loaded,
+          (closed) => sessions.delete(closed),
+        );
+        sessions.add(session);
+        return session;
+      } catch (error) {
+        arena.destroy();
+        throw error;
+      }
+    },
+    async close() {
+      for (const session of [...sessions]) await session.close();
+      await gpu.destroy();
+    },
+  };
+}
+
+function versionOf(provider: "deno" | "dawn"): string {
+  return provider === "deno"
+    ? `deno ${Deno.version.deno}`
+    : "webgpu 0.6.2 (dawn)";
 }

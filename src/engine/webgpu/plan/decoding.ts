@@ -1,0 +1,246 @@
+// A batch with its KV cache: filled by prefill, then decoded from.
+
+import type { DecodeResult } from "../../engine.ts";
+import type { Arena, Dispatch, Gpu, Work } from "../device/gpu.ts";
+import type { GpuModel } from "./gpu_model.ts";
+import { allocateCache, type KvCache } from "./kv_cache.ts";
+import { type PassPlan, recordPass } from "./pass_plan.ts";
+import { type Group, groupRows, layOut, uploadLayout } from "./row_layout.ts";
+import { allocateRows } from "./scratch.ts";
+import { workOf } from "./scoring.ts";
+import {
+  allocateState,
+  type DecodeState,
+  recordHead,
+  recordStep,
+} from "./step_plan.ts";
+
+/** Steps of one submit: enough that waiting for the device is seldom. */
+const STEPS_PER_SUBMIT = 16;
+
+/** Sequences that are decoded together. */
+export class Decoding {
+  readonly #gpu: Gpu;
+  readonly #model: GpuModel;
+  readonly #arena: Arena;
+  readonly #cache: KvCache;
+  readonly #state: DecodeState;
+  /** Tokens fed, u32 [STEPS_PER_SUBMIT, B]. */
+  readonly #fed: GPUBuffer;
+  readonly #lengths: number[];
+  #step: readonly Dispatch[] | undefined;
+
+  /**
+   * @param gpu The device.
+   * @param model The model.
+   * @param tokens The prompts.
+   * @param reserve Room beyond the longest.
+   */
+  constructor(
+    gpu: Gpu,
+    model: GpuModel,
+    tokens: readonly Int32Array[],
+    reserve: number,
+  ) {
+    const batch = tokens.length;
+    this.#gpu = gpu;
+    this.#model = model;
+    this.#lengths = tokens.map(({ length }) => length);
+    this.#arena = gpu.arena();
+    try {
+      this.#cache = allocateCache(
+        this.#arena,
+        model.layers.map(({ form }) => form),
+        batch,
+        Math.max(...this.#lengths) + reserve,
+        model.cacheElement,
+      );
+      this.#state = allocateState(this.#arena, model, batch);
+      this.#fed = this.#arena.buffer(
+        "tokens fed",
+        STEPS_PER_SUBMIT * batch * 4,
+      );
+    } catch (error) {
+      this.#arena.destroy();
+      throw error;
+    }
+  }
+
+  /** Steps that the longest sequence has room for. */
+  get room(): number {
+    return this.#cache.capacity - Math.max(...this.#lengths);
+  }
+
+  /**
+   * Fills the cache.
+   *
+   * @param tokens The prompts.
+   * @param maxRows Most rows of a pass.
+   * @param tileRows Rows of a query tile.
+   */
+  async prefill(
+    tokens: readonly Int32Array[],
+    maxRows: number,
+    tileRows: number,
+  ): Promise<void> {
+    const { batch } = this.#cache;
+    const model = this.#model;
+    const arena = this.#gpu.arena();
+    try {
+      // The last row of each sequence, [B, D].
+      const last = allocateRows(arena, "last rows", batch, model.hiddenSize);
+      const y = allocateRows(arena, "last rows", batch, model.hiddenSize);
+      for (const group of groupRows(this.#lengths, maxRows)) {
+        await this.#fill(tokens, group, tileRows, last.buffer, last.stride);
+      }
+      this.#gpu.write(
+        this.#state.lengths,
+        0,
+        Uint32Array.from(this.#lengths),
+      );
+      this.#gpu.run(recordHead(arena, model, {
+        x: last,
+        y,
+        rows: batch,
+        state: this.#state,
+        advance: false,
+      }));
+      await this.#gpu.settle();
+    } finally {
+      arena.destroy();
+    }
+  }
+
+  async #fill(
+    tokens: readonly Int32Array[],
+    { first, spans }: Group,
+    tileRows: number,
+    last: GPUBuffer,
+    lastStride: number,
+  ): Promise<void> {
+    const arena = this.#gpu.arena();
+    try {
+      const layout = uploadLayout(arena, layOut(spans, tileRows));
+      const pass = recordPass(arena, this.#model, layout, {
+        cache: this.#cache,
+        firstSequence: first,
+      });
+      const ids = new Uint32Array(layout.rows);
+      let row = 0;
+      const ends: { sequence: number; row: number }[] = [];
+      for (const [i, { past, length }] of spans.entries()) {
+        const sequence = first + i;
+        ids.set(tokens[sequence]!.subarray(past, past + length), row);
+        row += length;
+        if (past + length === this.#lengths[sequence]) {
+          ends.push({ sequence, row: row - 1 });
+        }
+      }
+      this.#gpu.write(pass.tokens, 0, ids);
+      this.#gpu.run([
+        ...workOf(pass),
+        ...ends.map(({ sequence, row }) =>
+          copyRow(pass, row, last, sequence * lastStride)
+        ),
+      ]);
+      // The next pass's buffers come after this one's are free.
+      await this.#gpu.settle();
+    } finally {
+      arena.destroy();
+    }
+  }
+
+  /**
+   * Decodes greedily.
+   *
+   * @param steps At most `room`.
+   */
+  async decode(steps: number): Promise<DecodeResult> {
+    const { batch } = this.#cache;
+    const tokens = this.#lengths.map(() => new Int32Array(steps));
+    const stepSeconds = new Float64Array(steps);
+    if (steps === 0) return { tokens, stepSeconds };
+    this.#step ??= recordStep(
+      this.#arena,
+      this.#model,
+      this.#cache,
+      this.#state,
+    );
+    for (let done = 0; done < steps; done += STEPS_PER_SUBMIT) {
+      const count = Math.min(STEPS_PER_SUBMIT, steps - done);
+      const start = performance.now();
+      const work: Work[] = [];
+      for (let i = 0; i < count; i++) {
+        work.push(
+          {
+            copy: {
+              from: this.#state.tokens,
+              fromOffset: 0,
+              to: this.#fed,
+              toOffset: i * batch * 4,
+              bytes: batch * 4,
+            },
+          },
+          ...this.#step,
+        );
+      }
+      this.#gpu.run(work);
+      const fed = new Uint32Array(
+        await this.#gpu.read(this.#fed, 0, count * batch * 4),
+      );
+      const seconds = (performance.now() - start) / 1000 / count;
+      for (let i = 0; i < count; i++) {
+        stepSeconds[done + i] = seconds;
+        for (let b = 0; b < batch; b++) {
+          tokens[b]![done + i] = fed[i * batch + b]!;
+        }
+      }
+      for (let b = 0; b < batch; b++) this.#lengths[b]! += count;
+    }
+    return { tokens, stepSeconds };
+  }
+
+  /** Logits after the latest token, [V] each. */
+  async lastLogits(): Promise<Float32Array[]> {
+    const { vocabSize } = this.#model;
+    const { buffer, stride } = this.#state.logits;
+    const { batch } = this.#cache;
+    const data = new Float32Array(
+      await this.#gpu.read(buffer, 0, batch * stride * 4),
+    );
+    return Array.from(
+      { length: batch },
+      (_, b) => data.slice(b * stride, b * stride + vocabSize),
+    );
+  }
+
+  /** Tokens of the longest sequence, and the allocated bytes less the unused share of the room. */
+  held(): { tokens: number; batch: number; bytes: number } {
+    const { batch, capacity, bytes } = this.#cache;
+    const tokens = Math.max(...this.#lengths);
+    return { tokens, batch, bytes: bytes * tokens / capacity };
+  }
+
+  /** Releases the cache. */
+  close(): void {
+    this.#arena.destroy();
+  }
+}
+
+function copyRow(
+  pass: PassPlan,
+  row: number,
+  to: GPUBuffer,
+  toElement: number,
+): Work {
+  const { buffer, stride } = pass.x;
+  return {
+    copy: {
+      from: buffer,
+      fromOffset: row * stride * 4,
+      to,
+      toOffset: toElement * 4,
+      bytes: stride * 4,
+    },
+  };
+}

@@ -1,0 +1,337 @@
+// One decode step of B sequences, recorded once: the token to feed and the
+// lengths so far lie in buffers that the step itself moves on.
+
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import { absorb } from "../kernels/absorb.ts";
+import { argmax } from "../kernels/argmax.ts";
+import { attentionDecode } from "../kernels/attention_decode.ts";
+import { attentionMerge } from "../kernels/attention_merge.ts";
+import { embed } from "../kernels/embed.ts";
+import type { View } from "../kernels/kernel.ts";
+import { linear } from "../kernels/linear.ts";
+import { rotateStore } from "../kernels/rotate_store.ts";
+import type { GpuModel } from "./gpu_model.ts";
+import type { KvCache } from "./kv_cache.ts";
+import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
+import { allocateRows, type Scratch, scratchOf } from "./scratch.ts";
+
+/** What a step moves on. */
+export interface DecodeState {
+  /** The token that each sequence is fed next, u32 [B]. */
+  readonly tokens: GPUBuffer;
+  /** Tokens of each sequence in the cache, u32 [B]. */
+  readonly lengths: GPUBuffer;
+  /** Logits after the latest token, f32 [B, V]. */
+  readonly logits: View;
+}
+
+/** Workgroups that keep a large GPU busy; each share of the keys is one. */
+const BUSY_WORKGROUPS = 264;
+
+/** Keys of a share at least: below, merging costs more than it gains. */
+const LEAST_KEYS = 64;
+
+const MOST_SPLITS = 128;
+
+/** Buffers of a batch that is decoded. */
+export function allocateState(
+  arena: Arena,
+  model: GpuModel,
+  batch: number,
+): DecodeState {
+  return {
+    tokens: arena.buffer("next tokens", batch * 4),
+    lengths: arena.buffer("lengths", batch * 4),
+    logits: allocateRows(arena, "logits", batch, model.vocabSize),
+  };
+}
+
+/**
+ * Records a step: from the token to feed to the next greedy one.
+ *
+ * @param arena Owns its buffers.
+ * @param model The model.
+ * @param cache Filled up to `lengths`; the step appends a row to each sequence.
+ * @param state Tokens and lengths, both moved on by the step.
+ */
+export function recordStep(
+  arena: Arena,
+  model: GpuModel,
+  cache: KvCache,
+  state: DecodeState,
+): Dispatch[] {
+  const { batch } = cache;
+  const sequences = Uint32Array.from({ length: batch }, (_, b) => b);
+  const rowSequence = arena.upload("row sequences", sequences);
+  const scratch = scratchOf(arena, model, batch);
+  const { x, y } = scratch(0);
+  const attention = attentionScratch(arena, model, cache);
+  return [
+    ...embed(arena, {
+      table: model.embedTokens,
+      tokens: state.tokens,
+      out: x,
+      rows: batch,
+    }),
+    ...model.layers.flatMap((layer, index) =>
+      recordLayer(arena, model, layer, {
+        cache,
+        state,
+        rowSequence,
+        index,
+        scratch: scratch(index),
+        attention,
+      })
+    ),
+    ...recordHead(arena, model, { x, y, rows: batch, state, advance: true }),
+  ];
+}
+
+/**
+ * Records the head: logits of rows and the greedy token of each.
+ *
+ * @param arena Owns its buffers.
+ * @param model The model.
+ * @param at Rows of the residual stream, scratch, where the results go, and whether lengths grow by one.
+ */
+export function recordHead(
+  arena: Arena,
+  model: GpuModel,
+  at: {
+    readonly x: View;
+    readonly y: View;
+    readonly rows: number;
+    readonly state: DecodeState;
+    readonly advance: boolean;
+  },
+): Dispatch[] {
+  const { x, y, rows, state } = at;
+  return [
+    ...linear(arena, {
+      x,
+      rows,
+      weight: model.lmHead,
+      out: state.logits,
+      prologue: {
+        kind: "norm",
+        weight: model.finalNorm,
+        eps: model.rmsNormEps,
+      },
+      scratch: y,
+    }),
+    ...argmax(arena, {
+      logits: state.logits,
+      rows,
+      columns: model.vocabSize,
+      tokens: state.tokens,
+      ...(at.advance ? { lengths: state.lengths } : {}),
+    }),
+  ];
+}
+
+/** What decode attention leaves for the merge, as large as the largest layer needs. */
+interface AttentionScratch {
+  readonly splits: (form: AttentionForm) => number;
+  /** f32 [B, H, splits, v of the cached values] */
+  readonly partial: GPUBuffer;
+  /** f32 [B, H, splits, 2] */
+  readonly stats: GPUBuffer;
+  /** [B, H·(r+m)], by width. */
+  readonly absorbed: (width: number) => View;
+}
+
+function attentionScratch(
+  arena: Arena,
+  model: GpuModel,
+  { batch, capacity }: KvCache,
+): AttentionScratch {
+  const splits = (form: AttentionForm) => {
+    const workgroups = batch * keyGroups(form);
+    const wanted = Math.ceil(BUSY_WORKGROUPS / workgroups);
+    const useful = Math.ceil(capacity / LEAST_KEYS);
+    return Math.max(1, Math.min(wanted, useful, MOST_SPLITS));
+  };
+  let partial = 0;
+  let stats = 0;
+  for (const { form } of model.layers) {
+    const rows = batch * form.heads * splits(form);
+    partial = Math.max(partial, rows * cachedValueWidth(form));
+    stats = Math.max(stats, rows * 2);
+  }
+  const known = new Map<number, View>();
+  return {
+    splits,
+    partial: arena.buffer("attention partial", partial * 4),
+    stats: arena.buffer("attention stats", stats * 4),
+    absorbed(width) {
+      let view = known.get(width);
+      if (view === undefined) {
+        view = allocateRows(arena, "absorbed query", batch, width);
+        known.set(width, view);
+      }
+      return view;
+    },
+  };
+}
+
+/** Heads' keys that differ: in latent attention all heads read the same row. */
+function keyGroups({ kind, groups }: AttentionForm): number {
+  return kind === "mla" ? 1 : groups;
+}
+
+function cachedValueWidth(form: AttentionForm): number {
+  return form.kind === "mla" ? form.firstWidth : form.value;
+}
+
+interface LayerPlace {
+  readonly cache: KvCache;
+  readonly state: DecodeState;
+  readonly rowSequence: GPUBuffer;
+  readonly index: number;
+  readonly scratch: Scratch;
+  readonly attention: AttentionScratch;
+}
+
+function recordLayer(
+  arena: Arena,
+  model: GpuModel,
+  layer: GpuLayer,
+  at: LayerPlace,
+): Dispatch[] {
+  const { scratch, cache: { batch } } = at;
+  const { x, y, projection, heads, gateUp, gated } = scratch;
+  const norm = (weight: GPUBuffer) => ({
+    prologue: { kind: "norm", weight, eps: model.rmsNormEps } as const,
+    scratch: y,
+  });
+  return [
+    ...linear(arena, {
+      x,
+      rows: batch,
+      ...layer.projection,
+      out: projection,
+      ...norm(layer.inputNorm),
+    }),
+    ...recordAttention(arena, model, layer, at),
+    ...linear(arena, {
+      x: heads,
+      rows: batch,
+      ...layer.oProj,
+      out: x,
+      accumulate: true,
+    }),
+    ...linear(arena, {
+      x,
+      rows: batch,
+      ...layer.gateUp,
+      out: gateUp,
+      ...norm(layer.postAttentionNorm),
+    }),
+    ...linear(arena, {
+      x: gateUp,
+      rows: batch,
+      ...layer.downProj,
+      out: x,
+      accumulate: true,
+      prologue: { kind: "gatedSilu" },
+      scratch: gated,
+    }),
+  ];
+}
+
+function recordAttention(
+  arena: Arena,
+  model: GpuModel,
+  layer: GpuLayer,
+  { cache, state, rowSequence, index, scratch, attention }: LayerPlace,
+): Dispatch[] {
+  const { form, up } = layer;
+  const { capacity, batch } = cache;
+  const { first, second } = cache.layers[index]!;
+  const isMla = form.kind === "mla";
+  const dispatches = rotateStore(arena, {
+    x: scratch.projection,
+    rows: batch,
+    rowSequence,
+    rowPosition: state.lengths,
+    capacity,
+    table: model.rotaryTable(layer.rotary, capacity),
+    layout: layer.rotary.layout,
+    query: form.query,
+    first: { ...form.first, to: first },
+    second: second === undefined ? form.second : { ...form.second, to: second },
+  });
+  let query = scratch.projection;
+  if (up !== undefined) {
+    const width = form.latentWidth + form.rotary;
+    query = attention.absorbed(form.heads * width);
+    dispatches.push(...absorb(arena, {
+      x: scratch.projection,
+      rows: batch,
+      query: form.query,
+      keyUp: {
+        buffer: up.parts[0]!.buffer,
+        element: up.element,
+        offset: 0,
+        stride: up.stride,
+      },
+      heads: form.heads,
+      groups: form.groups,
+      nope: form.nope,
+      rank: form.latentWidth,
+      latentFirst: isMla,
+      out: query,
+    }));
+  }
+  const valueWidth = cachedValueWidth(form);
+  const splits = attention.splits(form);
+  return [
+    ...dispatches,
+    ...attentionDecode(arena, {
+      query,
+      heads: form.heads,
+      keyGroups: keyGroups(form),
+      valueGroups: isMla ? 1 : form.groups,
+      first,
+      second: second ?? first,
+      firstWidth: form.kind === "gqa" ? form.nope : form.firstWidth,
+      secondWidth: isMla ? form.rotary : 0,
+      keyGroupStride: form.kind === "gqa" ? form.nope : 0,
+      valueFrom: isMla ? "first" : "second",
+      valueWidth,
+      valueGroupStride: isMla ? 0 : form.value,
+      capacity,
+      lengths: state.lengths,
+      batch,
+      splits,
+      scale: form.scale,
+      partial: attention.partial,
+      stats: attention.stats,
+    }),
+    ...attentionMerge(arena, {
+      partial: attention.partial,
+      stats: attention.stats,
+      batch,
+      heads: form.heads,
+      splits,
+      width: valueWidth,
+      ...(isMla && up !== undefined
+        ? {
+          up: {
+            weight: {
+              buffer: up.parts[0]!.buffer,
+              element: up.element,
+              offset: 0,
+              stride: up.stride,
+            },
+            groups: form.groups,
+            firstRow: form.groups * form.nope,
+            rowsPerGroup: form.value,
+            value: form.value,
+          },
+        }
+        : {}),
+      out: scratch.heads,
+    }),
+  ];
+}

@@ -1,0 +1,194 @@
+// One model on a GPU.
+
+import type { MomentsSink } from "../../model/moments.ts";
+import { batchLength } from "../batch_length.ts";
+import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
+import type { Gpu } from "./device/gpu.ts";
+import { tuningOf } from "./kernels/tuning.ts";
+import { Decoding } from "./plan/decoding.ts";
+import type { GpuModel } from "./plan/gpu_model.ts";
+import { runMoments } from "./plan/moments_plan.ts";
+import { groupRows } from "./plan/row_layout.ts";
+import { scratchBytesPerRow } from "./plan/scratch.ts";
+import { Scoring } from "./plan/scoring.ts";
+
+/** Memory that activations of a pass may take: what bounds its rows. */
+const SCRATCH_BYTES = 2 ** 30;
+
+/** A session of the webgpu engine. */
+export class WebgpuSession implements Session {
+  readonly #gpu: Gpu;
+  readonly #maxRows: number;
+  readonly #tileRows: number;
+  readonly #onClose: (session: WebgpuSession) => void;
+  #model: GpuModel | undefined;
+  #scoring: Scoring | undefined;
+  #decoding: Decoding | undefined;
+
+  /**
+   * @param gpu The device.
+   * @param model The model on it; closed with the session.
+   * @param onClose Called once, when the session is closed.
+   */
+  constructor(
+    gpu: Gpu,
+    model: GpuModel,
+    onClose: (session: WebgpuSession) => void,
+  ) {
+    const { passRows, attentionTileRows } = tuningOf(gpu);
+    this.#gpu = gpu;
+    this.#model = model;
+    this.#onClose = onClose;
+    this.#tileRows = attentionTileRows;
+    const fitting = Math.floor(SCRATCH_BYTES / scratchBytesPerRow(model));
+    this.#maxRows = Math.max(attentionTileRows, Math.min(passRows, fitting));
+  }
+
+  async score(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
+    const model = this.#open();
+    batchLength(tokens, model.vocabSize, "score");
+    return await this.#scorer(model).score(tokens);
+  }
+
+  async logits(tokens: Int32Array): Promise<Float32Array> {
+    const model = this.#open();
+    batchLength([tokens], model.vocabSize, "compute logits of");
+    return await this.#scorer(model).logits(tokens);
+  }
+
+  async prefill(tokens: readonly Int32Array[], reserve = 0): Promise<void> {
+    const model = this.#open();
+    this.#check(tokens, "prefill");
+    if (!Number.isInteger(reserve) || reserve < 0) {
+      throw new RangeError(
+        `Cannot prefill as reserve must be a non-negative integer: current value is ${reserve}`,
+      );
+    }
+    // The old cache goes before the new one comes.
+    this.#decoding?.close();
+    this.#decoding = undefined;
+    const decoding = new Decoding(this.#gpu, model, tokens, reserve);
+    try {
+      await decoding.prefill(tokens, this.#maxRows, this.#tileRows);
+    } catch (error) {
+      decoding.close();
+      throw error;
+    }
+    this.#decoding = decoding;
+  }
+
+  async decode(steps: number): Promise<DecodeResult> {
+    this.#open();
+    if (this.#decoding === undefined) {
+      throw new RangeError("Cannot decode as nothing was prefilled");
+    }
+    const { room } = this.#decoding;
+    if (!Number.isInteger(steps) || steps < 0 || steps > room) {
+      throw new RangeError(
+        `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
+      );
+    }
+    return await this.#decoding.decode(steps);
+  }
+
+  async lastLogits(): Promise<readonly Float32Array[]> {
+    this.#open();
+    return await this.#decoding?.lastLogits() ?? [];
+  }
+
+  cache(): { tokens: number; batch: number; bytes: number } {
+    return this.#decoding?.held() ?? { tokens: 0, batch: 0, bytes: 0 };
+  }
+
+  async moments(
+    tokens: readonly Int32Array[],
+    sink: MomentsSink,
+    { tokenWeights }: MomentsOptions = {},
+  ): Promise<void> {
+    const model = this.#open();
+    if (tokens.length === 0) return;
+    this.#check(tokens, "compute moments of");
+    checkWeights(tokens, tokenWeights);
+    // A sequence is whole in its pass: sums of attention weights need all of it.
+    const lengths = tokens.map(({ length }) => length);
+    const most = Math.max(this.#maxRows, ...lengths);
+    for (const { first, spans } of groupRows(lengths, most)) {
+      const range = [first, first + spans.length] as const;
+      await runMoments(
+        this.#gpu,
+        model,
+        {
+          sequences: tokens.slice(...range),
+          ...(tokenWeights === undefined
+            ? {}
+            : { weights: joined(tokenWeights.slice(...range)) }),
+        },
+        sink,
+        this.#tileRows,
+      );
+    }
+  }
+
+  close(): Promise<void> {
+    const model = this.#model;
+    this.#scoring?.close();
+    this.#decoding?.close();
+    this.#scoring = undefined;
+    this.#decoding = undefined;
+    this.#model = undefined;
+    model?.arena.destroy();
+    if (model !== undefined) this.#onClose(this);
+    return Promise.resolve();
+  }
+
+  #scorer(model: GpuModel): Scoring {
+    return this.#scoring ??= new Scoring(
+      this.#gpu,
+      model,
+      this.#maxRows,
+      this.#tileRows,
+    );
+  }
+
+  #open(): GpuModel {
+    if (this.#model === undefined) {
+      throw new TypeError("Cannot use a session as it is closed");
+    }
+    return this.#model;
+  }
+
+  /** Sequences may differ in length. */
+  #check(tokens: readonly Int32Array[], action: string): void {
+    const { vocabSize } = this.#open();
+    if (tokens.length === 0) batchLength(tokens, vocabSize, action);
+    for (const sequence of tokens) batchLength([sequence], vocabSize, action);
+  }
+}
+
+function checkWeights(
+  tokens: readonly Int32Array[],
+  weights: readonly Float32Array[] | undefined,
+): void {
+  if (weights === undefined) return;
+  for (const [i, { length }] of tokens.entries()) {
+    if (weights[i]?.length !== length) {
+      throw new RangeError(
+        `Cannot compute moments as sequence ${i} must have ${length} token weights: current value is ${
+          weights[i]?.length ?? 0
+        }`,
+      );
+    }
+  }
+}
+
+function joined(arrays: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(
+    arrays.reduce((sum, { length }) => sum + length, 0),
+  );
+  let at = 0;
+  for (const array of arrays) {
+    all.set(array, at);
+    at += array.length;
+  }
+  return all;
+}

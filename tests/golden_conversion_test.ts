@@ -18,6 +18,7 @@ import {
   type GoldenModel,
   openGolden,
 } from "./fixtures/golden.ts";
+import { requirement, type RequirementName } from "./fixtures/requirements.ts";
 
 /** Largest differences that an engine's arithmetic explains. */
 interface Tolerance {
@@ -25,6 +26,8 @@ interface Tolerance {
   readonly logits: number;
   /** Of ratios and energies, relative. */
   readonly statistics: number;
+  /** What the engine needs and a machine may lack. */
+  readonly needs?: RequirementName;
 }
 
 const ENGINES: Readonly<Partial<Record<EngineName, Tolerance>>> = {
@@ -32,6 +35,7 @@ const ENGINES: Readonly<Partial<Record<EngineName, Tolerance>>> = {
   reference: { logits: 5e-5, statistics: 1e-6 },
   // f32 throughout.
   onnx: { logits: 2e-4, statistics: 1e-5 },
+  webgpu: { logits: 2e-4, statistics: 1e-5, needs: "deno-gpu" },
 };
 
 const golden = openGolden();
@@ -46,22 +50,28 @@ Deno.test("the golden folder holds partial and MLA entries of every model", () =
 });
 
 for (const [name, tolerance] of Object.entries(ENGINES)) {
+  const { needs } = tolerance;
+  const ignore = needs !== undefined && requirement(needs).ignore;
   for (const kind of golden.models) {
-    Deno.test(`${name}: conversions of ${kind.kind} equal the official code's`, async () => {
-      const engine = await openEngine(name as EngineName);
-      const model = await openTiny(kind);
-      const context = testContext(engine, { sequences: golden.calibration });
-      for (const [entry, expected] of kind.entries) {
-        const options = optionsOf(entry);
-        if (options === undefined) continue;
-        const method = methodByName(options.method);
-        const parsed = method.options.parse(options.options);
-        method.check(parsed, model.config);
-        const conversion = await method.convert(model, parsed, context);
-        checkReports(entry, conversion, expected, tolerance.statistics);
-        await checkLogits(engine, kind, entry, conversion, tolerance.logits);
-      }
-      await engine.close();
+    Deno.test({
+      name: `${name}: conversions of ${kind.kind} equal the official code's`,
+      ignore,
+      async fn() {
+        const engine = await openEngine(name as EngineName);
+        const model = await openTiny(kind);
+        const context = testContext(engine, { sequences: golden.calibration });
+        for (const [entry, expected] of kind.entries) {
+          const options = optionsOf(entry);
+          if (options === undefined) continue;
+          const method = methodByName(options.method);
+          const parsed = method.options.parse(options.options);
+          method.check(parsed, model.config);
+          const conversion = await method.convert(model, parsed, context);
+          checkReports(entry, conversion, expected, tolerance.statistics);
+          await checkLogits(engine, kind, entry, conversion, tolerance.logits);
+        }
+        await engine.close();
+      },
     });
   }
 }

@@ -4,22 +4,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { certify } from "../src/conversion/certificate.ts";
-import type { Conversion } from "../src/conversion/method.ts";
-import { methodByName } from "../src/conversion/methods/mod.ts";
-import {
-  partialRopeAttention,
-  rotateKeys,
-} from "../src/conversion/methods/partial_rope.ts";
-import type { Engine } from "../src/engine/engine.ts";
 import { openEngine } from "../src/engine/open.ts";
 import { cacheTheory } from "../src/evaluation/cache_bytes.ts";
 import { perplexity } from "../src/evaluation/perplexity.ts";
-import {
-  type Attention,
-  cacheWidths,
-  type DecoderModel,
-  type GqaAttention,
-} from "../src/model/decoder.ts";
+import { cacheWidths, type DecoderModel } from "../src/model/decoder.ts";
 import {
   forward,
   logitsOf,
@@ -29,130 +17,24 @@ import {
 import { assertClose } from "./fixtures/assert_close.ts";
 import { testContext } from "./fixtures/conversion_context.ts";
 import {
-  randomTinyShape,
-  randomTokens,
-  tinyModel,
-  type TinyModelOptions,
-} from "./fixtures/tiny_models.ts";
+  calibrationOf,
+  convert,
+  fullyRotated,
+  LAW_MODELS,
+  logits,
+  rotaryChoices,
+  withoutRope,
+} from "./fixtures/laws.ts";
+import { randomTokens, tinyModel } from "./fixtures/tiny_models.ts";
 
 /** Rounding of converted weights to f32, carried through two or three layers. */
 const F32_WEIGHTS = 5e-5;
 
-const MODELS: readonly (TinyModelOptions & { readonly name: string })[] = [
-  { name: "llama G < H", seed: 1 },
-  { name: "llama G = H", seed: 2, numKeyValueHeads: 4 },
-  { name: "qwen2 G < H", seed: 3, bias: true },
-  { name: "qwen2 G = H", seed: 4, bias: true, numKeyValueHeads: 4 },
-  {
-    name: "biases everywhere, G = 1",
-    seed: 5,
-    bias: "everywhere",
-    numKeyValueHeads: 1,
-  },
-  {
-    name: "llama3 scaling",
-    seed: 6,
-    ropeScaling: {
-      type: "llama3",
-      factor: 8,
-      lowFreqFactor: 1,
-      highFreqFactor: 4,
-      originalMaxPositionEmbeddings: 64,
-    },
-  },
-  ...[11, 12, 13].map((seed) => ({
-    name: `random sizes ${seed}`,
-    seed,
-    bias: seed % 2 === 0,
-    ...randomTinyShape(seed),
-  })),
-];
-
-/** F and m that fit a head: all of F for the largest m, and two smaller m. */
-function rotaryChoices(
-  headDim: number,
-): { freqFold: number; qkRopeHeadDim: number }[] {
-  const half = headDim / 2;
-  return [1, 2, 4].flatMap((collapse) =>
-    Array.from({ length: half }, (_, i) => i + 1)
-      .filter((F) =>
-        half % F === 0 && F % collapse === 0 && headDim % (2 * collapse) === 0
-      )
-      .map((freqFold) => ({ freqFold, qkRopeHeadDim: headDim / collapse }))
-  );
-}
-
-async function convert(
-  engine: Engine,
-  model: DecoderModel,
-  name: string,
-  options: Record<string, unknown>,
-  passes: 1 | 2 = 2,
-): Promise<Conversion> {
-  const method = methodByName(name);
-  const parsed = method.options.parse(options);
-  method.check(parsed, model.config);
-  const context = testContext(engine, {
-    sequences: calibrationOf(model),
-    passes,
-  });
-  return await method.convert(model, parsed, context);
-}
-
-function calibrationOf({ config }: DecoderModel): Int32Array[] {
-  return [1, 2, 3].map((seed) =>
-    randomTokens(100 + seed, 40, config.vocabSize)
-  );
-}
-
-async function logits(
-  engine: Engine,
-  model: DecoderModel,
-): Promise<Float32Array> {
-  const session = await engine.open(model);
-  const all = await session.logits(randomTokens(7, 24, model.config.vocabSize));
-  await session.close();
-  return all;
-}
-
-/** The same model with other attention in every layer. */
-function withAttention(
-  model: DecoderModel,
-  change: (attention: GqaAttention, layer: number) => Promise<Attention>,
-): DecoderModel {
-  return {
-    ...model,
-    async layer(index) {
-      const layer = await model.layer(index);
-      return {
-        ...layer,
-        attention: await change(layer.attention as GqaAttention, index),
-      };
-    },
-  };
-}
-
-for (const { name, ...options } of MODELS) {
+for (const { name, ...options } of LAW_MODELS) {
   Deno.test(`law 1: F = C = 1 with RoPE on all dims gives the original's logits (${name})`, async () => {
     const engine = await openEngine("reference");
     const model = tinyModel(options);
-    const { headDim, numKeyValueHeads } = model.config;
-    const moments = await testContext(engine, {
-      sequences: calibrationOf(model),
-    }).moments(model);
-    const converted = withAttention(model, async (attention, layer) => {
-      const rotated = await rotateKeys(model, layer, attention, moments, {
-        freqFold: 1,
-        qkRopeHeadDim: headDim,
-        rope: true,
-      });
-      // Rows are (head, group, re/im): the same d/2 frequencies for each head.
-      const frequencies = Float64Array.from(
-        { length: numKeyValueHeads * headDim / 2 },
-        (_, n) => attention.rotary.frequencies[n % (headDim / 2)]!,
-      );
-      return partialRopeAttention(attention, { ...rotated, frequencies });
-    });
+    const converted = await fullyRotated(engine, model);
     assertClose(await logits(engine, converted), await logits(engine, model), {
       atol: F32_WEIGHTS,
       what: "logits",
@@ -162,14 +44,7 @@ for (const { name, ...options } of MODELS) {
   Deno.test(`law 2: without RoPE any F gives the original's logits without RoPE (${name})`, async () => {
     const engine = await openEngine("reference");
     const model = tinyModel(options);
-    const bare = withAttention(model, (attention) =>
-      Promise.resolve({
-        ...attention,
-        rotary: {
-          ...attention.rotary,
-          frequencies: attention.rotary.frequencies.map(() => 0),
-        },
-      }));
+    const bare = withoutRope(model);
     const expected = await logits(engine, bare);
     const original = await logits(engine, model);
     assert(

@@ -1,0 +1,144 @@
+// W·f(x) for a few rows of x: bound by reading W, which happens once.
+
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import {
+  type Binding,
+  dispatchOf,
+  ELEMENT_BYTES,
+  type GpuMatrix,
+  linearGrid,
+  type Param,
+  readWgsl,
+  type View,
+} from "./kernel.ts";
+import { isAligned, rowBinding } from "./row_access.ts";
+import { type GemvShape, gemvShape } from "./tuning.ts";
+
+const SOURCE = readWgsl("gemv.wgsl", import.meta.url);
+
+/** Most rows of x that gemv() takes. */
+export const GEMV_ROWS = 16;
+
+/** What happens to x on the way in. */
+export type Prologue =
+  /** RMSNorm over all columns. */
+  | { readonly kind: "norm"; readonly weight: GPUBuffer; readonly eps: number }
+  /** x is [gate; up], each as wide as W: silu(gate)·up. */
+  | { readonly kind: "gatedSilu" };
+
+/** What gemv() and linear() take. */
+export interface GemvArgs {
+  /** [rows, columns of W], or twice as wide for gatedSilu. */
+  readonly x: View;
+  readonly rows: number;
+  readonly weight: GpuMatrix;
+  /** f32[rows of W]. */
+  readonly bias?: GPUBuffer;
+  /** [rows, outColumn + rows of W]; another buffer than that of `x`. */
+  readonly out: View;
+  /** Adds to `out`. @default false */
+  readonly accumulate?: boolean;
+  readonly prologue?: Prologue;
+  /** Column of `out` that row 0 of W goes to. @default 0 */
+  readonly outColumn?: number;
+  /** @default what tuning.ts says */
+  readonly shape?: GemvShape;
+}
+
+/**
+ * out[i, outColumn + j] (+)= sum_k W[j, k]·f(x[i])[k] + bias[j], one dispatch for
+ * each part of W.
+ *
+ * @param arena Owns the parameters.
+ * @param args Operands.
+ * @returns The dispatches, in any order.
+ * @throws {RangeError} If there are more than 16 rows.
+ */
+export function gemv(arena: Arena, args: GemvArgs): Dispatch[] {
+  const { rows, weight } = args;
+  if (rows > GEMV_ROWS) {
+    throw new RangeError(
+      `Cannot multiply by gemv as rows must be <= ${GEMV_ROWS}: current value is ${rows}`,
+    );
+  }
+  return weight.parts.map((part) => partDispatch(arena, args, part));
+}
+
+function partDispatch(
+  arena: Arena,
+  args: GemvArgs,
+  part: GpuMatrix["parts"][number],
+): Dispatch {
+  const { gpu } = arena;
+  const { x, rows, weight, bias, out, prologue, outColumn = 0 } = args;
+  const { accumulate = false } = args;
+  const columns = 2 ** Math.ceil(Math.log2(rows));
+  const shape = args.shape ?? gemvShape(gpu, columns);
+  const norm = prologue?.kind === "norm" ? prologue : undefined;
+  const half = weight.element === "f16";
+  const vector = weight.columns % 8 === 0 && isAligned(x, 4);
+  const lanes = shape.subgroups ? gpu.facts.subgroupSize : shape.threads;
+  const groups = shape.subgroups ? shape.threads / lanes : 1;
+  const values = shape.rows * columns + (norm === undefined ? 0 : columns);
+  const bindings: Record<string, Binding> = {
+    x: rowBinding(x, vector, "read"),
+    weight: {
+      buffer: part.buffer,
+      type: half ? "array<vec4<u32>>" : "array<vec4<f32>>",
+      access: "read",
+    },
+    output: rowBinding(out, false, "read_write"),
+  };
+  const params: Record<string, Param> = {
+    rows: { u32: rows },
+    columns: { u32: weight.columns },
+    stride8: { u32: weight.stride / 8 },
+    partRows: { u32: part.rows },
+    firstRow: { u32: part.firstRow },
+    xOffset: { u32: x.offset },
+    xStride: { u32: x.stride },
+    outOffset: { u32: out.offset + outColumn + part.firstRow },
+    outStride: { u32: out.stride },
+  };
+  if (bias !== undefined) {
+    bindings.bias = { buffer: bias, type: "array<f32>", access: "read" };
+  }
+  if (norm !== undefined) {
+    bindings.normWeight = {
+      buffer: norm.weight,
+      type: vector ? "array<vec4<f32>>" : "array<f32>",
+      access: "read",
+    };
+    params.eps = { f32: norm.eps };
+  }
+  return dispatchOf(arena, {
+    label: `gemv ${rows} x ${part.rows}x${weight.columns} ${weight.element}`,
+    source: SOURCE,
+    constants: {
+      THREADS: shape.threads,
+      HALVINGS: Math.log2(shape.threads),
+      LANES: lanes,
+      SUBGROUP: shape.subgroups,
+      ROWS: shape.rows,
+      COLS: columns,
+      UNROLL: shape.unroll,
+      VALUES: values,
+      HALF: half,
+      VECTOR: vector,
+      NORM: norm !== undefined,
+      GATED: prologue?.kind === "gatedSilu",
+      BIAS: bias !== undefined,
+      ACCUMULATE: accumulate,
+      OUT: out.element,
+    },
+    bindings,
+    params,
+    needs: shape.subgroups ? ["subgroups"] : [],
+    grid: linearGrid(gpu, Math.ceil(part.rows / (shape.rows * groups))),
+    bytes: part.rows * weight.stride * ELEMENT_BYTES[weight.element] +
+      rows * (weight.columns * ELEMENT_BYTES[x.element] *
+            (prologue?.kind === "gatedSilu" ? 2 : 1) +
+          part.rows * ELEMENT_BYTES[out.element] * (accumulate ? 2 : 1)),
+    flops: 2 * rows * part.rows * weight.columns,
+  });
+}

@@ -1,6 +1,6 @@
 // Buffers that are destroyed together, and counted while they live.
 
-import { type FaultLog, GpuError, isMemoryError } from "./faults.ts";
+import { type FaultLog, GpuError } from "./faults.ts";
 import type { Arena, Gpu } from "./gpu.ts";
 
 /** Every uniform offset alignment that WebGPU allows divides it. */
@@ -85,10 +85,10 @@ export class BufferArena implements Arena {
 
   destroy(): void {
     if (this.#destroyed) return;
-    this.#destroyed = true;
     for (const buffer of this.#buffers) buffer.destroy();
     this.#buffers.length = 0;
-    this.#host.count(-this.#bytes);
+    this.#count(-this.#bytes);
+    this.#destroyed = true;
     this.#onDestroy(this);
   }
 
@@ -97,29 +97,37 @@ export class BufferArena implements Arena {
       throw new RangeError(`Cannot create ${label} in a destroyed arena`);
     }
     const limit = this.gpu.facts.limits.maxBufferSize;
-    if (!(Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= limit)) {
+    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
+    if (!(Number.isSafeInteger(bytes) && bytes >= 0 && size <= limit)) {
       throw new RangeError(
         `Cannot create buffer ${label} as its bytes must be in 0..${limit}: current value is ${bytes}`,
       );
     }
-    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
     const live = this.gpu.liveBytes;
     const buffer = this.#host.faults.guard(
-      (error) =>
-        isMemoryError(error)
+      ({ memory, message }) => {
+        this.#count(-size);
+        return memory
           ? new GpuError(
             "out-of-memory",
             `GPU out of memory: cannot create buffer ${label} of ${size} bytes beside ${live} bytes that are live`,
           )
           : new GpuError(
             "validation",
-            `Cannot create buffer ${label} of ${size} bytes: ${error.message}`,
-          ),
+            `Cannot create buffer ${label} of ${size} bytes: ${message}`,
+          );
+      },
       () => this.gpu.device.createBuffer({ label, size, usage }),
     );
     this.#buffers.push(buffer);
-    this.#bytes += size;
-    this.#host.count(size);
+    this.#count(size);
     return buffer;
+  }
+
+  #count(bytes: number): void {
+    // Whatever is found out late, a destroyed arena holds nothing.
+    if (this.#destroyed) return;
+    this.#bytes += bytes;
+    this.#host.count(bytes);
   }
 }

@@ -1,6 +1,7 @@
 // Dawn inside Deno: npm:webgpu, a Node-API addon. It is loaded when it is asked
 // for: whoever does not ask never downloads its 45 MB.
 
+import { existsSync } from "node:fs";
 import { UnavailableError } from "../../../base/errors.ts";
 
 // Computed, so that Deno does not fetch the package with the module graph.
@@ -8,10 +9,10 @@ const DAWN = "npm:webgpu@0.6.2";
 
 const OPTIONS = [
   "backend=vulkan",
-  // f16 on NVIDIA and subgroup matrices; kernels stay within their bounds, so
-  // clamping every index buys nothing.
+  // f16 on NVIDIA and subgroup matrices; and no clamping of indices, since
+  // kernels keep within their bounds.
   "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model,disable_robustness",
-  // Timestamps are rounded to 100 us otherwise.
+  // Timestamps are rounded to 0.1 ms otherwise.
   "disable-dawn-features=timestamp_quantization",
 ];
 
@@ -23,7 +24,8 @@ interface DawnModule {
 let instance: GPU | undefined;
 
 /**
- * Dawn's `navigator.gpu`. While it lives, the process ends by Deno.exit() only.
+ * Dawn's counterpart of `navigator.gpu`, one a process. A process that has used
+ * it ends by Deno.exit(): Dawn may keep the event loop alive.
  *
  * @throws {UnavailableError} If the package cannot be loaded.
  */
@@ -34,11 +36,25 @@ export async function dawnGpu(): Promise<GPU> {
     instance = dawn.create(OPTIONS);
     return instance;
   } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error))
+      .split("\n", 1);
     throw new UnavailableError(
-      `Cannot load Dawn (${DAWN}): ${
-        error instanceof Error ? error.message.split("\n", 1)[0] : error
-      }`,
+      `Cannot open a GPU as Dawn (${DAWN}) does not load; \`deno task devices --dawn\` installs it where there is a network, and it needs --allow-ffi: ${reason}`,
       { cause: error },
     );
   }
+}
+
+/** Whether Dawn's package is on this machine, so that opening it downloads nothing. */
+export function isDawnInstalled(): boolean {
+  let folder = new URL(".", import.meta.url);
+  while (folder.protocol === "file:") {
+    if (existsSync(new URL("node_modules/webgpu/package.json", folder))) {
+      return true;
+    }
+    const parent = new URL("..", folder);
+    if (parent.href === folder.href) break;
+    folder = parent;
+  }
+  return false;
 }

@@ -5,16 +5,26 @@
 /** What kind of fault it is: a cell that ran out of memory is no failed cell. */
 export type GpuFault = "out-of-memory" | "shader" | "validation" | "lost";
 
-/** A fault of the device or of what it was given. */
+/** A fault of the device or of what it was given; its message is one line. */
 export class GpuError extends Error {
   override name = "GpuError";
   readonly kind: GpuFault;
 
   constructor(kind: GpuFault, message: string) {
-    super(message.replaceAll(/\s*\n\s*/g, " ").trim());
+    super(oneLine(message));
     this.kind = kind;
   }
 }
+
+/** A fault as the device reports it. */
+export interface DeviceFault {
+  /** Whether memory ran out. */
+  readonly memory: boolean;
+  readonly message: string;
+}
+
+/** Says what a fault of a guarded call means. */
+export type Explain = (fault: DeviceFault) => GpuError | Promise<GpuError>;
 
 // Where one fault brings others about, the first of these is the cause.
 const CAUSES: readonly GpuFault[] = [
@@ -26,9 +36,6 @@ const CAUSES: readonly GpuFault[] = [
 
 const SCOPES = ["validation", "out-of-memory", "internal"] as const;
 
-/** Says what a fault of a guarded call means. */
-export type Explain = (error: GPUError) => GpuError | Promise<GpuError>;
-
 /** The faults of one device. */
 export class FaultLog {
   readonly #device: GPUDevice;
@@ -36,32 +43,42 @@ export class FaultLog {
   #pending: Promise<void>[] = [];
   #faults: GpuError[] = [];
   #lost: GpuError | undefined;
-  #closed = false;
 
   /**
    * @param device Its errors are listened to from now on.
-   * @param standing Whether errors outside of guarded calls are kept in scopes until check(): Deno's events come too late for it.
+   * @param standing Whether scopes stand open between calls of check(). Deno's uncapturederror events come a turn of the event loop after their call, which is too late for check(); Dawn's come within it.
    */
   constructor(device: GPUDevice, standing: boolean) {
     this.#device = device;
     this.#standing = standing;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.#faults.push(plainFault((event as GPUUncapturedErrorEvent).error));
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.#faults.push(unexplained({
+        // Dawn's classes are not Deno's.
+        memory: error.constructor.name === "GPUOutOfMemoryError",
+        message: error.message,
+      }));
     });
     device.lost.then(({ reason, message }) => {
-      if (this.#closed) return;
-      this.#lost = new GpuError(
+      this.#lost ??= new GpuError(
         "lost",
-        `Cannot use the GPU as its device was lost: ${
-          message || reason || "no reason given"
+        `Cannot go on as the GPU device was lost: ${
+          [...new Set([reason, message])].filter((word) => word).join(", ")
         }`,
       );
     });
     if (standing) this.#pushScopes();
   }
 
-  /** Runs a call; its fault, if any, is explained and kept for check(). */
+  /**
+   * Runs a call; its fault, if any, is explained and kept for check().
+   *
+   * @param explain Makes the error.
+   * @param call What may fail.
+   * @returns What `call` returns.
+   * @throws {GpuError} If the device is lost.
+   */
   guard<T>(explain: Explain, call: () => T): T {
     this.throwIfLost();
     this.#pushScopes();
@@ -83,13 +100,13 @@ export class FaultLog {
    * @throws {GpuError} The first cause.
    */
   async check(): Promise<void> {
-    if (this.#standing) {
-      this.#popScopes(plainFault);
+    if (this.#standing && this.#lost === undefined) {
+      this.#popScopes(unexplained);
       this.#pushScopes();
     }
     const pending = this.#pending;
     this.#pending = [];
-    await Promise.all(pending);
+    if (pending.length > 0) await Promise.all(pending);
     const faults = this.#faults;
     this.#faults = [];
     for (const kind of CAUSES) {
@@ -99,10 +116,24 @@ export class FaultLog {
     this.throwIfLost();
   }
 
-  /** The device is about to be destroyed on purpose: its loss is no fault. */
+  /**
+   * Finds out why waiting for the device failed.
+   *
+   * @param error What was thrown instead of a result.
+   * @throws {GpuError} Always: the cause that is known, or `error` in its words.
+   */
+  async fail(error: unknown): Promise<never> {
+    // A loss is announced in a later turn of the event loop.
+    await nextTurn();
+    await this.check();
+    throw error instanceof GpuError
+      ? error
+      : unexplained({ memory: false, message: String(error) });
+  }
+
+  /** From now on the device counts as closed: that it goes away is no fault. */
   close(): void {
-    this.#closed = true;
-    this.#lost = new GpuError("lost", "Cannot use a GPU that was closed");
+    this.#lost ??= new GpuError("lost", "Cannot use a GPU that was closed");
   }
 
   #pushScopes(): void {
@@ -110,29 +141,39 @@ export class FaultLog {
   }
 
   #popScopes(explain: Explain): void {
-    for (let i = 0; i < SCOPES.length; i++) {
-      this.#pending.push(this.#keep(this.#device.popErrorScope(), explain));
+    for (const scope of SCOPES.toReversed()) {
+      const error = this.#device.popErrorScope();
+      this.#pending.push(this.#keep(error, scope, explain));
     }
   }
 
-  async #keep(scope: Promise<GPUError | null>, explain: Explain) {
+  async #keep(
+    scope: Promise<GPUError | null>,
+    filter: GPUErrorFilter,
+    explain: Explain,
+  ): Promise<void> {
     // A lost device has no scopes any more; its loss is reported instead.
     const error = await scope.catch(() => null);
-    if (error !== null) this.#faults.push(await explain(error));
+    if (error === null) return;
+    const { message } = error;
+    this.#faults.push(
+      await explain({ memory: filter === "out-of-memory", message }),
+    );
   }
 }
 
-/** Whether it is WebGPU's out-of-memory error, of whichever provider's class. */
-export function isMemoryError(error: GPUError): boolean {
-  return error.constructor.name === "GPUOutOfMemoryError" ||
-    /not enough memory|out of memory/i.test(error.message);
+/** Lets the event loop turn once: timers, events, signals. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-function plainFault(error: GPUError): GpuError {
-  return isMemoryError(error)
-    ? new GpuError(
-      "out-of-memory",
-      `Cannot go on as the GPU is out of memory: ${error.message}`,
-    )
-    : new GpuError("validation", `Cannot run on the GPU: ${error.message}`);
+/** A message of several lines as one. */
+export function oneLine(message: string): string {
+  return message.replaceAll(/\s+/g, " ").trim();
+}
+
+function unexplained({ memory, message }: DeviceFault): GpuError {
+  return memory
+    ? new GpuError("out-of-memory", `GPU out of memory: ${message}`)
+    : new GpuError("validation", `Cannot run on the GPU: ${message}`);
 }

@@ -1,6 +1,8 @@
 // What NVIDIA's own tool says of its GPU: WebGPU providers name the driver
 // differently or not at all.
 
+const TOOL = "nvidia-smi";
+
 /** An NVIDIA GPU in the driver's words. */
 export interface NvidiaGpu {
   /** "NVIDIA H100 80GB HBM3". */
@@ -15,9 +17,15 @@ export interface NvidiaGpu {
  * @returns The first GPU, or undefined where the tool is missing or not permitted.
  */
 export async function nvidiaGpu(): Promise<NvidiaGpu | undefined> {
+  // Without this a terminal would be asked for the permission.
+  const { state } = await Deno.permissions.query({
+    name: "run",
+    command: TOOL,
+  });
+  if (state !== "granted") return undefined;
   try {
     // Loader variables in the environment would need every permission to run.
-    const { success, stdout } = await new Deno.Command("nvidia-smi", {
+    const { success, stdout } = await new Deno.Command(TOOL, {
       clearEnv: true,
       env: { PATH: Deno.env.get("PATH") ?? "" },
       args: ["--query-gpu=name,driver_version", "--format=csv,noheader"],
@@ -27,6 +35,7 @@ export async function nvidiaGpu(): Promise<NvidiaGpu | undefined> {
     const [name, driver] = line.split(",").map((word) => word.trim());
     return success && name && driver ? { name, driver } : undefined;
   } catch {
+    // Not installed, as where the driver is another vendor's.
     return undefined;
   }
 }

@@ -2,7 +2,7 @@
 
 import { InputError } from "../base/errors.ts";
 import { openEngine } from "../engine/open.ts";
-import { ASSUMED_GFLOPS, estimateCells } from "../experiment/estimate.ts";
+import { assumedGflops, estimateCells } from "../experiment/estimate.ts";
 import { parseExperiment } from "../experiment/experiment_file.ts";
 import { identifyInputs } from "../experiment/inputs.ts";
 import { machineIdentity } from "../experiment/machine.ts";
@@ -16,6 +16,7 @@ import {
   selectCells,
 } from "../experiment/run_options.ts";
 import type { Experiment } from "../experiment/schema.ts";
+import { stageLine } from "../report/stage_line.ts";
 import { readExperimentFile } from "./experiment_source.ts";
 import { checkTable, planTable, resultTable } from "./experiment_tables.ts";
 import { Interruption } from "./interruption.ts";
@@ -40,6 +41,8 @@ What to run
   --set KEY=VALUE   change a value of the file: --set measure.perplexity.tokens=4096 (repeatable)
   --engine NAME     the same as --set engine.name=NAME
   --device NAME     the same as --set engine.device=NAME
+  --provider NAME   the same as --set engine.provider=NAME, of engine webgpu: deno or dawn
+  --cache-dtype T   the same as --set engine.cacheDtype=T, of engine webgpu: f32 or f16
   --only GLOB       variants by label: --only "original,transmla F4*"
   --shard I/N       every N-th cell from the I-th, for job arrays on one shared folder
   --limit N         measure at most N cells, then stop
@@ -72,6 +75,8 @@ export async function experiment(args: readonly string[]): Promise<number> {
     string: [
       "engine",
       "device",
+      "provider",
+      "cache-dtype",
       "only",
       "shard",
       "limit",
@@ -140,9 +145,16 @@ function checkFlags(flags: Flags): void {
 }
 
 function overrides(flags: Flags): string[] {
+  const shorthands: readonly [flag: string, key: string][] = [
+    ["engine", "name"],
+    ["device", "device"],
+    ["provider", "provider"],
+    ["cache-dtype", "cacheDtype"],
+  ];
   return [
-    ...(flags.engine === undefined ? [] : [`engine.name=${flags.engine}`]),
-    ...(flags.device === undefined ? [] : [`engine.device=${flags.device}`]),
+    ...shorthands.flatMap(([flag, key]) =>
+      flags[flag] === undefined ? [] : [`engine.${key}=${flags[flag]}`]
+    ),
     ...flags.set as string[],
   ];
 }
@@ -152,17 +164,28 @@ async function planOf(parsed: Experiment, voice: RunVoice): Promise<Plan> {
     progress: (done, total, what) => voice.download(done, total, what),
   });
   voice.end();
-  return planExperiment(parsed, inputs, await machineOf(parsed));
+  return planExperiment(parsed, inputs, await machineOf(parsed, voice));
 }
 
 /** On a GPU the timed cells are named by its adapter, which only the engine knows. */
-async function machineOf({ engine }: Experiment): Promise<string> {
+async function machineOf(
+  { engine, measure }: Experiment,
+  voice: RunVoice,
+): Promise<string> {
   if (engine.device === "cpu") return machineIdentity();
-  const { name, ...options } = engine;
+  const { name, software: _software, ...options } = engine;
   try {
     const opened = await openEngine(name, options);
-    const { adapter } = opened.describe();
+    const { adapter, adapterKind } = opened.describe();
     await opened.close();
+    if (
+      adapterKind === "software" && measure.throughput !== undefined &&
+      engine.software !== true
+    ) {
+      voice.warn(
+        `${adapter} is a software adapter: throughput cells will fail; --set engine.software=true times it`,
+      );
+    }
     return machineIdentity(adapter);
   } catch (error) {
     throw new InputError(
@@ -184,8 +207,10 @@ async function dryRun(
   const present = new Set(
     records.filter(isResult).map((record) => record.cell),
   );
-  const measured = await measuredRate(folder);
-  const gflops = measured ?? ASSUMED_GFLOPS;
+  const measured = plan.experiment.engine.device === "cpu"
+    ? await measuredRate(folder)
+    : undefined;
+  const gflops = measured ?? assumedGflops(plan.experiment.engine.device);
   const estimates = estimateCells(cells, plan.experiment, plan.inputs, gflops);
   const left = estimates.filter(({ cell }) => !present.has(cell))
     .reduce((sum, { seconds }) => sum + seconds, 0);
@@ -243,6 +268,8 @@ async function finish(
   if (failed > 0) counts.push(`${failed} checks do not hold`);
   print();
   print(counts.join(", "));
+  const times = stageLine({ cells: result.records });
+  if (times !== "") print(times);
   // An empty shard of a new folder has nothing to report on.
   if (result.records.length === 0) return;
   try {

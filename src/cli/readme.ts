@@ -11,8 +11,8 @@ import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
 
 const HELP = `deno task readme [options]
 
-Writes the results section of README.md from results/published: quickstart's
-table and chart, official-parity beside the official code's numbers, and a line
+Writes the results section of README.md from results/published: the table and
+chart of main, or of quickstart where there is no main, official-parity beside the official code's numbers, and a line
 for every other published folder.
 
   --check      write nothing; exit code 1 if README.md is out of date

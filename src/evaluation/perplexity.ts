@@ -2,7 +2,7 @@
 // tokenized once, cut in windows of contextTokens, each scored from position 0;
 // the mean NLL of each window's T-1 predictions, the mean over windows, exp.
 
-import type { Session } from "../engine/engine.ts";
+import type { EngineName, Session } from "../engine/engine.ts";
 import { windows as cutWindows } from "../text/windows.ts";
 import { studentT } from "./student_t.ts";
 
@@ -24,10 +24,28 @@ export interface PerplexityOptions {
   readonly windowTokens: number;
   /** Token budget: windows beyond it are left out; "all" uses every whole window. */
   readonly tokens: number | "all";
-  /** Windows scored in one call. @default as many as fit 2048 tokens, at least 1 */
+  /** Windows scored in one call. @default as many as fit batchTokens, at least 1 */
   readonly batch?: number;
+  /** @default 2048 */
+  readonly batchTokens?: number;
   /** Windows done of all. */
   progress?(done: number, total: number): void;
+}
+
+/** A CPU gains nothing from larger products. */
+const BATCH_TOKENS = 2048;
+
+/** Fewer rows leave a GPU's multiprocessors idle between launches. */
+const GPU_BATCH_TOKENS = 8192;
+
+/**
+ * Tokens of the windows that an engine is given in one call; perplexity does
+ * not depend on it.
+ *
+ * @param engine Its name.
+ */
+export function batchTokensOf(engine: EngineName): number {
+  return engine === "webgpu" ? GPU_BATCH_TOKENS : BATCH_TOKENS;
 }
 
 /**
@@ -51,7 +69,10 @@ export async function perplexity(
     options.tokens === "all" ? ids.length : options.tokens,
   );
   const batch = options.batch ??
-    Math.max(1, Math.floor(2048 / options.windowTokens));
+    Math.max(
+      1,
+      Math.floor((options.batchTokens ?? BATCH_TOKENS) / options.windowTokens),
+    );
   const windowNll: number[] = [];
   options.progress?.(0, windows.length);
   for (let start = 0; start < windows.length; start += batch) {

@@ -164,6 +164,12 @@ export function toCsv(
     row.engine = record.engine.name;
     row.provider = record.engine.provider;
     row.dtype = record.engine.dtype;
+    if (record.engine.cacheDtype !== undefined) {
+      row.cacheDtype = record.engine.cacheDtype;
+    }
+    if (record.engine.adapterKind !== undefined) {
+      row.adapterKind = record.engine.adapterKind;
+    }
     row.measure = record.measure;
     row.contextTokens = record.contextTokens;
     for (const [key, value] of Object.entries(record.metrics ?? {})) {

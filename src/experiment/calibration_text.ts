@@ -4,7 +4,7 @@
 import type { CalibrationOptions } from "../calibration/options.ts";
 import { sampleCalibration, sampleHeldOut } from "../calibration/sampler.ts";
 import type { Engine } from "../engine/engine.ts";
-import { perplexity } from "../evaluation/perplexity.ts";
+import { batchTokensOf, perplexity } from "../evaluation/perplexity.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { TextSource } from "../text/text_source.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -81,6 +81,7 @@ export async function scoreHeldOut(
     const scores = await perplexity(session, ids, {
       windowTokens,
       tokens: "all",
+      batchTokens: batchTokensOf(engine.describe().name),
       progress,
     });
     return scores.meanNll;

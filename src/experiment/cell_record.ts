@@ -3,6 +3,7 @@
 import type { EngineDescription } from "../engine/engine.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import { type CellRecord, type CellStatus, SCHEMA_VERSION } from "./record.ts";
+import type { StageSeconds } from "./stage_clock.ts";
 
 /** What came of a cell. */
 export interface Outcome {
@@ -11,6 +12,8 @@ export interface Outcome {
   readonly metrics?: CellRecord["metrics"];
   readonly peakMemoryBytes?: number;
   readonly wallSeconds?: number;
+  readonly stageSeconds?: StageSeconds;
+  readonly calibrationRuns?: number;
 }
 
 /** The same, with what the run knows. */
@@ -18,6 +21,8 @@ export interface RecordFacts extends Outcome {
   readonly started: Date;
   /** Absent if no engine was opened. */
   readonly engine?: EngineDescription;
+  /** Of an engine process that was started for the cell. */
+  readonly startSeconds?: number;
   readonly commit?: string;
 }
 
@@ -59,7 +64,13 @@ export function cellRecord(
       name: experiment.engine.name,
       ...(engine === undefined ? {} : { provider: engine.provider }),
       dtype: engine?.dtype ?? experiment.engine.dtype,
+      ...(engine?.cacheDtype === undefined
+        ? {}
+        : { cacheDtype: engine.cacheDtype }),
       ...(engine?.adapter === undefined ? {} : { adapter: engine.adapter }),
+      ...(engine?.adapterKind === undefined
+        ? {}
+        : { adapterKind: engine.adapterKind }),
     },
     measure: cell.measure,
     ...(cell.contextTokens === undefined
@@ -68,6 +79,15 @@ export function cellRecord(
     ...(facts.metrics === undefined ? {} : { metrics: facts.metrics }),
     peakMemoryBytes: facts.peakMemoryBytes ?? 0,
     wallSeconds: facts.wallSeconds ?? 0,
+    ...(facts.stageSeconds === undefined
+      ? {}
+      : { stageSeconds: facts.stageSeconds }),
+    ...(facts.startSeconds === undefined
+      ? {}
+      : { startSeconds: facts.startSeconds }),
+    ...(facts.calibrationRuns
+      ? { calibrationRuns: facts.calibrationRuns }
+      : {}),
     startedAt: facts.started.toISOString(),
     ...(facts.commit === undefined ? {} : { commit: facts.commit }),
   } as CellRecord;

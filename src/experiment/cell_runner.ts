@@ -4,35 +4,37 @@
 
 import { InputError } from "../base/errors.ts";
 import { type DType, DTYPE_BYTES } from "../base/dtype.ts";
-import { getMoments } from "../calibration/moments_cache.ts";
-import { methodByName } from "../conversion/methods/mod.ts";
-import type { Conversion } from "../conversion/method.ts";
 import type { Engine, EngineDescription, Session } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
-import { cacheTheory, measureCache } from "../evaluation/cache_bytes.ts";
+import {
+  type CacheTheory,
+  cacheTheory,
+  measureCache,
+} from "../evaluation/cache_bytes.ts";
+import {
+  measureMemoryGrowth,
+  type MemoryGrowth,
+} from "../evaluation/device_memory.ts";
 import { planBatch } from "../evaluation/memory_budget.ts";
-import { perplexity } from "../evaluation/perplexity.ts";
+import { batchTokensOf, perplexity } from "../evaluation/perplexity.ts";
 import { throughput } from "../evaluation/throughput.ts";
 import type { DecoderModel } from "../model/decoder.ts";
-import type { ModelMoments } from "../model/moments.ts";
 import { openText } from "../text/open_text.ts";
 import type { TextSource } from "../text/text_source.ts";
 import { parseByteSize } from "./byte_size.ts";
-import {
-  collectHeldOut,
-  sampledSequences,
-  scoreHeldOut,
-} from "./calibration_text.ts";
+import { Calibrator } from "./calibrator.ts";
+import { gpuFault } from "./gpu_fault.ts";
 import { type OpenedModel, openModel, randomTokens } from "./inputs.ts";
+import { type ConvertedVariant, convertVariant } from "./convert_variant.ts";
 import { weightElements } from "./weight_elements.ts";
 import type { PlannedCell } from "./plan.ts";
 import type {
   CacheMetrics,
   CellRecord,
-  ConversionMetrics,
   PerplexityMetrics,
   ThroughputMetrics,
 } from "./record.ts";
+import { StageClock, type StageSeconds } from "./stage_clock.ts";
 import type { WorkerSpec } from "./worker_protocol.ts";
 
 /** Where a runner says what it does. */
@@ -46,14 +48,15 @@ export class ForeseenOutOfMemory extends Error {
   override name = "ForeseenOutOfMemory";
 }
 
-interface Variant {
+interface Variant extends ConvertedVariant {
   readonly key: string;
-  readonly conversion: Conversion;
-  readonly metrics: ConversionMetrics;
 }
 
 /** Seed of prompts for timing and cache measurement. */
 const PROMPT_SEED = 7;
+
+/** Tokens of the prompt in front of the rows that memory growth is made of. */
+const GROWTH_PROMPT_TOKENS = 8;
 
 /** Runs the cells of one experiment. */
 export class CellRunner {
@@ -64,8 +67,10 @@ export class CellRunner {
   readonly #engine: Engine;
   readonly #texts = new Map<string, TextSource>();
   readonly #ids = new Map<string, Int32Array>();
-  readonly #moments = new Map<string, ModelMoments>();
-  readonly #heldOutNlls = new Map<string, number>();
+  readonly #calibrator: Calibrator;
+  readonly #clock = new StageClock();
+  /** Calibration runs before the current cell. */
+  #runsBefore = 0;
   #variant: Variant | undefined;
   /** The variant whose conversion failed last: its cells come one after the other. */
   #failed: { readonly key: string; readonly error: unknown } | undefined;
@@ -82,6 +87,13 @@ export class CellRunner {
     this.#opened = opened;
     this.#model = opened.model;
     this.#engine = engine;
+    this.#calibrator = new Calibrator({
+      spec,
+      opened,
+      engine,
+      text: (name) => this.#text(name),
+      ...report,
+    });
   }
 
   /**
@@ -107,7 +119,7 @@ export class CellRunner {
         `Cannot measure model ${opened.name} as its weights have changed since the run began: their sha256 must be ${expected}, current value is ${opened.weightsSha256}`,
       );
     }
-    const { name, ...options } = engine;
+    const { name, software: _software, ...options } = engine;
     return new CellRunner(
       spec,
       report,
@@ -121,6 +133,16 @@ export class CellRunner {
     return this.#engine.describe();
   }
 
+  /** Of the latest cell. */
+  get stageSeconds(): StageSeconds {
+    return this.#clock.seconds;
+  }
+
+  /** Times that the latest cell ran the calibration text through a model. */
+  get calibrationRuns(): number {
+    return this.#calibrator.runs - this.#runsBefore;
+  }
+
   /**
    * Measures one cell.
    *
@@ -129,6 +151,22 @@ export class CellRunner {
    * @throws {ForeseenOutOfMemory} If a stated memoryBudget is exceeded by arithmetic.
    */
   async run(cell: PlannedCell): Promise<NonNullable<CellRecord["metrics"]>> {
+    this.#clock.reset();
+    this.#runsBefore = this.#calibrator.runs;
+    try {
+      return await this.#measure(cell);
+    } catch (error) {
+      // What a session holds after a fault of its device is anyone's guess.
+      if (gpuFault(error) !== undefined) {
+        await this.#closeSession().catch(() => {});
+      }
+      throw error;
+    }
+  }
+
+  async #measure(
+    cell: PlannedCell,
+  ): Promise<NonNullable<CellRecord["metrics"]>> {
     switch (cell.measure) {
       case "conversion":
         return (await this.#convert(cell)).metrics;
@@ -158,7 +196,10 @@ export class CellRunner {
 
   async #openSession(cell: PlannedCell): Promise<Session> {
     const { conversion } = await this.#convert(cell);
-    return this.#session ??= await this.#engine.open(conversion.model);
+    return this.#session ??= await this.#clock.time(
+      "opening",
+      () => this.#engine.open(conversion.model),
+    );
   }
 
   async #convert(cell: PlannedCell): Promise<Variant> {
@@ -168,112 +209,22 @@ export class CellRunner {
     await this.#closeSession();
     this.#variant = undefined;
     try {
-      return this.#variant = await this.#convertAnew(cell, key);
+      return this.#variant = await this.#clock.time(
+        "conversion",
+        async () => ({
+          key,
+          ...await convertVariant(this.#model, cell.variant, {
+            passes: this.#spec.experiment.calibration?.passes ?? 2,
+            calibrator: this.#calibrator,
+            clock: this.#clock,
+            progress: this.#report.progress,
+          }),
+        }),
+      );
     } catch (error) {
       this.#failed = { key, error };
       throw error;
     }
-  }
-
-  async #convertAnew(cell: PlannedCell, key: string): Promise<Variant> {
-    const { method: name, ...options } = cell.variant;
-    const method = methodByName(name);
-    const { calibration } = this.#spec.experiment;
-    const started = performance.now();
-    let calibrationSeconds = 0;
-    let calibrationTokens = 0;
-    let cached = true;
-    const conversion = await method.convert(this.#model, options, {
-      passes: calibration?.passes ?? 2,
-      moments: async (model) => {
-        const result = await this.#getMoments(model);
-        calibrationSeconds += result.seconds;
-        calibrationTokens = result.moments.tokens;
-        cached &&= result.cached;
-        return result.moments;
-      },
-      heldOutNll: (model) => this.#heldOutNll(model),
-      progress: (stage, done, total) =>
-        this.#report.progress(stage, done, total),
-    });
-    const keptEnergy = conversion.layers.map((layer) => layer.keptEnergy);
-    return {
-      key,
-      conversion,
-      metrics: {
-        wallSeconds: (performance.now() - started) / 1000 - calibrationSeconds,
-        calibrationWallSeconds: calibrationSeconds,
-        calibrationCached: cached,
-        calibrationTokens,
-        keptEnergyByLayer: keptEnergy.filter((kept) => kept !== undefined),
-        layers: conversion.layers,
-        resolved: conversion.resolved,
-      },
-    };
-  }
-
-  async #getMoments(model: DecoderModel) {
-    const known = this.#moments.get(model.sha256);
-    if (known !== undefined) {
-      return { moments: known, cached: true, seconds: 0 };
-    }
-    const calibration = this.#calibration();
-    const { momentsFolder } = this.#spec;
-    const text = await this.#text(calibration.text);
-    const result = await getMoments({
-      model,
-      textSha256: text?.sha256 ?? "synthetic",
-      tokenizerSha256: this.#opened.tokenizer?.sha256 ?? "none",
-      sampling: calibration,
-      engine: this.describe(),
-    }, {
-      ...(momentsFolder === undefined ? {} : { folder: momentsFolder }),
-      sequences: () =>
-        sampledSequences(
-          calibration,
-          text,
-          this.#opened.tokenizer,
-          this.#model.config.vocabSize,
-        ),
-      open: () => this.#engine.open(model),
-      progress: (done, total) =>
-        this.#report.progress("calibrate", done, total),
-      warn: (message) => this.#report.log(message),
-    });
-    this.#moments.set(model.sha256, result.moments);
-    return result;
-  }
-
-  /** Variants that choose among the same models score each once. */
-  async #heldOutNll(model: DecoderModel): Promise<number> {
-    const known = this.#heldOutNlls.get(model.sha256);
-    if (known !== undefined) return known;
-    const calibration = this.#calibration();
-    const windows = collectHeldOut(
-      calibration,
-      await this.#text(calibration.text),
-      this.#opened.tokenizer,
-      this.#model.config.vocabSize,
-    );
-    const nll = await scoreHeldOut(
-      this.#engine,
-      model,
-      windows,
-      (done, total) =>
-        this.#report.progress("held-out perplexity", done, total),
-    );
-    this.#heldOutNlls.set(model.sha256, nll);
-    return nll;
-  }
-
-  #calibration() {
-    const { calibration } = this.#spec.experiment;
-    if (calibration === undefined) {
-      throw new RangeError(
-        "Cannot calibrate as the experiment does not say how",
-      );
-    }
-    return calibration;
   }
 
   async #text(name: string): Promise<TextSource | undefined> {
@@ -301,13 +252,19 @@ export class CellRunner {
       this.#ids.set(text.sha256, ids = tokenizer.encode(text.text));
     }
     const session = await this.#openSession(cell);
-    const scores = await perplexity(session, ids, {
-      windowTokens,
-      tokens: measure.tokens,
-      ...(measure.batch === undefined ? {} : { batch: measure.batch }),
-      progress: (done, total) =>
-        this.#report.progress("perplexity", done, total),
-    });
+    const scores = await this.#clock.time(
+      "measuring",
+      () =>
+        perplexity(session, ids, {
+          windowTokens,
+          tokens: measure.tokens,
+          ...(measure.batch === undefined
+            ? { batchTokens: batchTokensOf(this.describe().name) }
+            : { batch: measure.batch }),
+          progress: (done, total) =>
+            this.#report.progress("perplexity", done, total),
+        }),
+    );
     const { windowNll, ...rest } = scores;
     return {
       ...rest,
@@ -320,45 +277,89 @@ export class CellRunner {
     };
   }
 
-  /** Of a cached number: what the engine computes in, f64 in the reference. */
-  #elementBytes(): number {
-    const { dtype } = this.describe();
-    return Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype as DType] : 4;
+  /** Of a cached number: where nothing else is said what the engine computes in, f64 in the reference. */
+  #cacheElementBytes(): number {
+    const { cacheDtype, dtype } = this.describe();
+    return bytesOf(cacheDtype ?? dtype);
   }
 
   async #cache(cell: PlannedCell): Promise<CacheMetrics> {
     const { conversion } = await this.#convert(cell);
-    const bytes = this.#elementBytes();
+    const bytes = this.#cacheElementBytes();
     const theory = await cacheTheory(conversion.model, bytes);
     const original = await cacheTheory(this.#model, bytes);
     const session = await this.#openSession(cell);
     this.#report.progress("prefill", 0, 1);
-    const measured = await measureCache(
-      session,
-      theory,
-      this.#prompt(cell.contextTokens!),
-      this.#spec.experiment.measure.cache!.slackBytes,
-    );
+    const measured = await this.#clock.time("measuring", () =>
+      measureCache(
+        session,
+        theory,
+        this.#prompt(cell.contextTokens!),
+        this.#spec.experiment.measure.cache!.slackBytes,
+      ));
     return {
       ...measured,
+      ...await this.#memoryGrowth(cell, session, theory),
       reduction: 1 - theory.bytesPerToken / original.bytesPerToken,
     };
   }
 
+  /** Once a variant, at its longest context: growth does not depend on the context. */
+  async #memoryGrowth(
+    cell: PlannedCell,
+    session: Session,
+    theory: CacheTheory,
+  ): Promise<MemoryGrowth> {
+    const { name, adapterKind = "gpu" } = this.describe();
+    const { contexts } = this.#spec.experiment.measure.cache!;
+    if (name !== "webgpu" || cell.contextTokens !== Math.max(...contexts)) {
+      return {};
+    }
+    try {
+      return await this.#clock.time(
+        "measuring",
+        () =>
+          measureMemoryGrowth(session, {
+            theory,
+            adapterKind,
+            prompt: this.#prompt(GROWTH_PROMPT_TOKENS),
+            maxTokens: this.#model.config.maxPositionEmbeddings,
+          }),
+      );
+    } catch (error) {
+      const fault = gpuFault(error);
+      if (fault !== "out-of-memory") throw error;
+      // The cell's own cache was measured; this one was chosen larger.
+      await this.#closeSession();
+      return { memoryNote: (error as Error).message };
+    }
+  }
+
   async #throughput(cell: PlannedCell): Promise<ThroughputMetrics> {
     const { experiment } = this.#spec;
+    const { adapter, adapterKind, dtype } = this.describe();
+    if (adapterKind === "software" && experiment.engine.software !== true) {
+      throw new InputError(
+        `Cannot time ${
+          adapter ?? "this adapter"
+        } as it is a software adapter, whose speed is no GPU's; engine.software: true times it nevertheless`,
+      );
+    }
     const measure = experiment.measure.throughput!;
     const contextTokens = cell.contextTokens!;
     const { conversion } = await this.#convert(cell);
-    const bytes = this.#elementBytes();
-    const theory = await cacheTheory(conversion.model, bytes);
+    const theory = await cacheTheory(
+      conversion.model,
+      this.#cacheElementBytes(),
+    );
     const plan = planBatch({
       batch: measure.batch,
       ...(measure.memoryBudget === undefined
         ? {}
         : { memoryBudgetBytes: parseByteSize(measure.memoryBudget) }),
       // Weights are never wider than f32.
-      weightBytes: await weightElements(conversion.model) * Math.min(bytes, 4),
+      weightBytes: await weightElements(conversion.model) *
+        Math.min(bytesOf(dtype), 4),
       cacheBytesPerToken: theory.bytesPerToken,
       tokens: contextTokens + measure.steps,
       device: experiment.engine.device === "cpu" ? "cpu" : "gpu",
@@ -367,18 +368,19 @@ export class CellRunner {
       throw new ForeseenOutOfMemory(plan.exceeded);
     }
     const session = await this.#openSession(cell);
-    const speed = await throughput(
-      session,
-      this.#prompt(plan.batchSize * contextTokens),
-      {
-        batchSize: plan.batchSize,
-        contextTokens,
-        repetitions: measure.repetitions,
-        steps: measure.steps,
-        warmups: measure.warmups,
-        progress: (done, total) =>
-          this.#report.progress("throughput", done, total),
-      },
+    const prompt = this.#prompt(plan.batchSize * contextTokens);
+    const speed = await this.#clock.time(
+      "measuring",
+      () =>
+        throughput(session, prompt, {
+          batchSize: plan.batchSize,
+          contextTokens,
+          repetitions: measure.repetitions,
+          steps: measure.steps,
+          warmups: measure.warmups,
+          progress: (done, total) =>
+            this.#report.progress("throughput", done, total),
+        }),
     );
     return { ...speed, memoryBytes: plan.memoryBytes };
   }
@@ -386,4 +388,9 @@ export class CellRunner {
   #prompt(length: number): Int32Array {
     return randomTokens(length, this.#model.config.vocabSize, PROMPT_SEED);
   }
+}
+
+/** Of an element that an engine names. */
+function bytesOf(dtype: string): number {
+  return Object.hasOwn(DTYPE_BYTES, dtype) ? DTYPE_BYTES[dtype as DType] : 4;
 }

@@ -17,8 +17,18 @@ export interface CellEstimate {
   readonly seconds: number;
 }
 
-/** Rate assumed where the machine's is not known: a 2-core CPU in f32. */
-export const ASSUMED_GFLOPS = 100;
+/**
+ * Rate assumed where the machine's is not known, in f32: of a 2-core CPU, or of
+ * a GPU's plain products.
+ *
+ * @param device The engine's.
+ */
+export function assumedGflops(device: "cpu" | "webgpu"): number {
+  return device === "cpu" ? 100 : 10000;
+}
+
+/** Memory is assumed to be read at so many bytes a second. */
+const MEMORY_RATE = { cpu: 1e10, webgpu: 1e12 } as const;
 
 /** Part of the GEMM rate that a whole forward pass reaches on a CPU. */
 const EFFICIENCY = 0.8;
@@ -51,10 +61,14 @@ export function estimateCells(
   cells: readonly PlannedCell[],
   experiment: Experiment,
   inputs: Inputs,
-  gflops = ASSUMED_GFLOPS,
+  gflops = assumedGflops(experiment.engine.device),
 ): CellEstimate[] {
   const { config } = inputs;
-  const elementBytes = experiment.engine.dtype === "f16" ? 2 : 4;
+  const { engine } = experiment;
+  const elementBytes = engine.dtype === "f16" ? 2 : 4;
+  const cacheElementBytes = (engine.cacheDtype ?? engine.dtype) === "f16"
+    ? 2
+    : 4;
   const parameters = parameterCount(config);
   const rate = gflops * 1e9 * EFFICIENCY;
   const calibrated = new Set<string>();
@@ -63,7 +77,7 @@ export function estimateCells(
 
   return cells.map((cell) => {
     const context = cell.contextTokens ?? 0;
-    const cacheBytesPerToken = config.numHiddenLayers * elementBytes *
+    const cacheBytesPerToken = config.numHiddenLayers * cacheElementBytes *
       cacheElements(cell.variant, config);
     let batch = 1;
     let time = 0;
@@ -94,9 +108,9 @@ export function estimateCells(
         batch = typeof throughput?.batch === "number" ? throughput.batch : 1;
         const rounds = (throughput?.repetitions ?? 0) +
           (throughput?.warmups ?? 0);
-        // A decode step reads every weight: bound by memory, taken as 10 GB/s.
+        // A decode step reads every weight: bound by memory.
         const step = (parameters * elementBytes +
-          batch * context * cacheBytesPerToken) / 1e10;
+          batch * context * cacheBytesPerToken) / MEMORY_RATE[engine.device];
         time = rounds *
           (seconds(batch * context, context) + (throughput?.steps ?? 0) * step);
         break;

@@ -39,6 +39,7 @@ export function semanticProblems(
     ...equalVariants(labeled, at),
     ...equalLabels(labeled, at),
     ...repeatedContexts(parsed, at),
+    ...engineProblems(parsed, at),
   ];
   const { measure } = parsed;
   const measures = MEASURES.filter((name) => measure[name] !== undefined);
@@ -104,6 +105,24 @@ export function semanticProblems(
   }
   problems.push(...wrongExpectations(parsed, labeled, at));
   return problems;
+}
+
+/** What an engine cannot be asked for. */
+function engineProblems({ engine }: ExperimentFile, at: Located): string[] {
+  const say = (field: string, found: unknown, allowed: string) =>
+    `${
+      place(at, ["engine", field])
+    }engine.${field}: found ${found} with engine ${engine.name}; allowed: ${allowed}`;
+  if (engine.name === "webgpu") {
+    return engine.device === "cpu"
+      ? [say("device", engine.device, "webgpu, or another engine")]
+      : [];
+  }
+  return (["provider", "cacheDtype", "software"] as const).flatMap((field) =>
+    engine[field] === undefined || engine[field] === false
+      ? []
+      : [say(field, engine[field], "only with engine webgpu")]
+  );
 }
 
 /** Equal variants would be one cell under two names. */

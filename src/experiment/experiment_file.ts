@@ -218,6 +218,7 @@ function resolve(
     ...rest,
     description,
     calibration: converts ? written : undefined,
+    engine: resolvedEngine(parsed.engine),
     variants: variants.map((variant, i) =>
       own[i] === undefined ? variant : { label: own[i], ...variant }
     ),
@@ -237,6 +238,28 @@ function resolve(
     },
     expect,
   }) as Experiment;
+}
+
+/**
+ * Fills in what depends on the engine. Fields of one engine are absent in
+ * others, and false is absent, since what is written decides the run's id.
+ */
+function resolvedEngine(
+  { name, dtype, device, provider, cacheDtype, software, threads }:
+    ExperimentFile["engine"],
+): Experiment["engine"] {
+  const rest = threads === undefined ? {} : { threads };
+  return name === "webgpu"
+    ? {
+      name,
+      dtype,
+      device: "webgpu",
+      provider: provider ?? "deno",
+      cacheDtype: cacheDtype ?? dtype,
+      ...(software === true ? { software } : {}),
+      ...rest,
+    }
+    : { name, dtype, device: device ?? "cpu", ...rest };
 }
 
 /**

@@ -121,7 +121,13 @@ function cellId(
     config: inputs.config,
     variant,
     ...target,
-    engine: { name: engine.name, dtype: engine.dtype, device: engine.device },
+    engine: {
+      name: engine.name,
+      dtype: engine.dtype,
+      device: engine.device,
+      provider: engine.provider,
+      cacheDtype: engine.cacheDtype,
+    },
     calibration: converted && calibration !== undefined
       ? {
         ...calibration,

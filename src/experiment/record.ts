@@ -2,6 +2,7 @@
 // rebuilt from these. Units are in the names of the fields.
 
 import type { LayerReport } from "../conversion/method.ts";
+import type { StageSeconds } from "./stage_clock.ts";
 
 /** Raised when fields of CellRecord change meaning. */
 export const SCHEMA_VERSION = 1;
@@ -47,6 +48,14 @@ export interface CacheMetrics {
   readonly measuredTokens: number;
   /** 1 - bytesPerToken / the original's, 0-1. */
   readonly reduction: number;
+  /** How much more memory of the device (of the process, on a software adapter) a longer cache took; of the webgpu engine, at the longest context. */
+  readonly memoryGrowthBytes?: number;
+  /** Theory of the same: more tokens times bytesPerToken. */
+  readonly expectedGrowthBytes?: number;
+  /** memoryGrowthBytes / expectedGrowthBytes */
+  readonly memoryGrowthRatio?: number;
+  /** Why the growth was not measured. */
+  readonly memoryNote?: string;
 }
 
 /** Speed with a cache of contextTokens tokens. */
@@ -73,6 +82,8 @@ export interface ConversionMetrics {
   readonly calibrationCached: boolean;
   /** Calibration tokens of each pass. */
   readonly calibrationTokens: number;
+  /** Names of the moments that it used, 16 hex digits each: one a calibrated model. */
+  readonly momentsSha256?: readonly string[];
   readonly keptEnergyByLayer: readonly number[];
   readonly layers: readonly LayerReport[];
   /** Options with every default and `auto` resolved. */
@@ -112,13 +123,22 @@ interface CellCommon {
     readonly name: string;
     readonly provider?: string;
     readonly dtype: string;
+    /** Element type of the KV cache, where it can differ from dtype. */
+    readonly cacheDtype?: string;
     readonly adapter?: string;
+    readonly adapterKind?: "gpu" | "software";
   };
   /** Absent for "conversion". */
   readonly contextTokens?: number;
   /** Peak resident memory of the engine process up to the end of the cell. */
   readonly peakMemoryBytes: number;
   readonly wallSeconds: number;
+  /** Of wallSeconds, by stage. */
+  readonly stageSeconds?: StageSeconds;
+  /** Starting an engine process for this cell, not in wallSeconds. */
+  readonly startSeconds?: number;
+  /** Times that this cell ran the calibration text through a model. */
+  readonly calibrationRuns?: number;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
   /** Git commit of the suite, where known. */

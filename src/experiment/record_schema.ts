@@ -8,6 +8,7 @@ import { type CellRecord, SCHEMA_VERSION } from "./record.ts";
 
 const count = z.int().nonnegative();
 const positive = z.number().positive();
+const seconds = z.number().nonnegative().optional();
 
 const perplexity = z.looseObject({
   value: z.number(),
@@ -30,6 +31,11 @@ const cache = z.looseObject({
   measuredBytes: z.number().nonnegative(),
   measuredTokens: count,
   reduction: z.number().max(1),
+  // Memory may shrink where another process gave some back.
+  memoryGrowthBytes: z.number().optional(),
+  expectedGrowthBytes: positive.optional(),
+  memoryGrowthRatio: z.number().optional(),
+  memoryNote: z.string().optional(),
 });
 
 const throughput = z.looseObject({
@@ -58,6 +64,7 @@ const conversion = z.looseObject({
   calibrationWallSeconds: z.number().nonnegative(),
   calibrationCached: z.boolean(),
   calibrationTokens: count,
+  momentsSha256: z.array(z.string()).optional(),
   keptEnergyByLayer: z.array(z.number()),
   layers: z.array(layer),
   resolved: z.record(z.string(), z.unknown()),
@@ -86,11 +93,21 @@ const common = {
     name: z.string(),
     provider: z.string().optional(),
     dtype: z.string(),
+    cacheDtype: z.string().optional(),
     adapter: z.string().optional(),
+    adapterKind: z.enum(["gpu", "software"]).optional(),
   }),
   contextTokens: count.optional(),
   peakMemoryBytes: z.number().nonnegative(),
   wallSeconds: z.number().nonnegative(),
+  stageSeconds: z.looseObject({
+    calibration: seconds,
+    conversion: seconds,
+    opening: seconds,
+    measuring: seconds,
+  }).optional(),
+  startSeconds: seconds,
+  calibrationRuns: count.optional(),
   startedAt: z.string(),
   commit: z.string().optional(),
 };

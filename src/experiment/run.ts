@@ -55,6 +55,8 @@ class Run {
   #engine: EngineDescription | undefined;
   #git: GitState | undefined;
   #environmentWritten = false;
+  /** Of engine processes that no record has yet. */
+  #startSeconds = 0;
   #log: Deno.FsFile | undefined;
 
   constructor(plan: Plan, options: RunOptions) {
@@ -186,11 +188,12 @@ class Run {
 
   async #measureCell(cell: PlannedCell): Promise<CellRecord> {
     const started = new Date();
-    const clock = performance.now();
+    let clock = performance.now();
     const seconds = () => (performance.now() - clock) / 1000;
     const timeoutSeconds = this.#timeoutSeconds;
     try {
       const worker = await this.#openWorker(timeoutSeconds);
+      clock = performance.now();
       const reply = await worker.request({ op: "cell", cell }, {
         timeoutSeconds,
         ...this.#requestOptions(),
@@ -206,6 +209,8 @@ class Run {
       const { outcome } = reply;
       if (outcome.stack !== undefined) this.#write(outcome.stack);
       this.#engine = outcome.engine;
+      // A device that is lost stays lost: the next cell opens another.
+      if (outcome.fatal) await this.#endWorker();
       return this.#record(cell, started, outcome);
     } catch (error) {
       let status: CellStatus;
@@ -231,6 +236,7 @@ class Run {
 
   async #openWorker(timeoutSeconds: number): Promise<WorkerClient> {
     if (this.#worker !== undefined) return this.#worker;
+    const clock = performance.now();
     const worker = new WorkerClient((line) => this.#write(`engine: ${line}`));
     this.#worker = worker;
     this.#emit({ type: "worker", pid: worker.pid });
@@ -241,6 +247,7 @@ class Run {
       await this.#endWorker();
       throw error;
     }
+    this.#startSeconds += (performance.now() - clock) / 1000;
     return worker;
   }
 
@@ -321,9 +328,12 @@ class Run {
   }
 
   #record(cell: PlannedCell, started: Date, outcome: Outcome): CellRecord {
+    const startSeconds = this.#startSeconds;
+    this.#startSeconds = 0;
     return cellRecord(this.#plan, cell, {
       ...outcome,
       started,
+      ...(startSeconds === 0 ? {} : { startSeconds }),
       ...(this.#engine === undefined ? {} : { engine: this.#engine }),
       ...(this.#git === undefined ? {} : { commit: this.#git.commit }),
     });

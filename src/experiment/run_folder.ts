@@ -9,6 +9,7 @@ import type { PlannedCell } from "./plan.ts";
 import type { CellRecord } from "./record.ts";
 import { parseCell } from "./record_schema.ts";
 import type { Experiment } from "./schema.ts";
+import { stagesOf } from "./stages.ts";
 
 /** Paths of a run folder. */
 export class RunFolder {
@@ -117,6 +118,10 @@ export class RunFolder {
         ["results.jsonl", toJsonLines(records)],
         ["results.csv", toCsv(records, experiment)],
         ["checks.json", `${JSON.stringify(checks, null, 1)}\n`],
+        [
+          "stages.json",
+          `${JSON.stringify(stagesOf(records) ?? null, null, 1)}\n`,
+        ],
       ] as const
     ) {
       await writeAtomically(this.file(name), text);

@@ -33,6 +33,7 @@ export const CHECKABLE_METRICS = [
   "cache.measuredBytes",
   "cache.measuredTokens",
   "cache.reduction",
+  "cache.memoryGrowthRatio",
   "throughput.batchSize",
   "throughput.prefillTokensPerSecond",
   "throughput.decodeTokensPerSecond",
@@ -52,6 +53,12 @@ export interface EngineChoice {
   readonly name: EngineName;
   readonly dtype: "f32" | "f16";
   readonly device: "cpu" | "webgpu";
+  /** Of the webgpu engine. */
+  readonly provider?: "deno" | "dawn";
+  /** Of the webgpu engine: what its cache keeps numbers in. */
+  readonly cacheDtype?: "f32" | "f16";
+  /** Of the webgpu engine: a software adapter may be timed. */
+  readonly software?: true;
   /** CPU threads; absent: all cores. */
   readonly threads?: number;
 }
@@ -169,7 +176,18 @@ export function experimentSchema(methods: readonly Method[]) {
       name: z.enum(ENGINE_NAMES as readonly [EngineName, ...EngineName[]])
         .default("onnx"),
       dtype: z.enum(["f32", "f16"]).default("f32"),
-      device: z.enum(["cpu", "webgpu"]).default("cpu"),
+      device: z.enum(["cpu", "webgpu"]).describe(
+        "Default: webgpu with engine webgpu, cpu with others",
+      ).optional(),
+      provider: z.enum(["deno", "dawn"]).describe(
+        "Engine webgpu: Deno's own WebGPU or Dawn; default: deno",
+      ).optional(),
+      cacheDtype: z.enum(["f32", "f16"]).describe(
+        "Engine webgpu: element type of the KV cache; default: dtype",
+      ).optional(),
+      software: z.boolean().describe(
+        "Engine webgpu: whether a software adapter may be timed; default: false",
+      ).optional(),
       threads: z.int().min(1).optional(),
     }).prefault({}),
     variants: z.array(z.discriminatedUnion("method", [first, ...rest])).min(1),

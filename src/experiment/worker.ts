@@ -6,6 +6,7 @@ import process from "node:process";
 import { gemm32 } from "../linalg/gemm.ts";
 import { tensor } from "../base/tensor.ts";
 import { CellRunner, ForeseenOutOfMemory } from "./cell_runner.ts";
+import { gpuFault } from "./gpu_fault.ts";
 import { randomTokens } from "./inputs.ts";
 import { decodedLines } from "./lines.ts";
 import { isOutOfMemory } from "./out_of_memory.ts";
@@ -52,6 +53,8 @@ async function runCell(
     engine: runner.describe(),
     peakMemoryBytes: peakMemoryBytes(),
     wallSeconds: (performance.now() - started) / 1000,
+    stageSeconds: runner.stageSeconds,
+    calibrationRuns: runner.calibrationRuns,
   });
   try {
     const metrics = await runner.run(cell);
@@ -61,9 +64,13 @@ async function runCell(
     if (error instanceof ForeseenOutOfMemory) {
       return { status: "oom", error: error.message, ...common() };
     }
+    const fault = gpuFault(error);
     return {
-      status: isOutOfMemory(message) ? "oom" : "failed",
+      status: fault === "out-of-memory" || isOutOfMemory(message)
+        ? "oom"
+        : "failed",
       error: message,
+      ...(fault === "lost" ? { fatal: true } : {}),
       ...(error instanceof Error && error.stack ? { stack: error.stack } : {}),
       ...common(),
     };
@@ -124,7 +131,7 @@ class Worker {
       reply({
         type: "error",
         message,
-        oom: isOutOfMemory(message),
+        oom: gpuFault(error) === "out-of-memory" || isOutOfMemory(message),
         ...(error instanceof Error && error.stack
           ? { stack: error.stack }
           : {}),

@@ -6,6 +6,7 @@ import type { OpenedModel } from "./inputs.ts";
 import type { PlannedCell } from "./plan.ts";
 import type { CellRecord } from "./record.ts";
 import type { Experiment } from "./schema.ts";
+import type { StageSeconds } from "./stage_clock.ts";
 
 /** What a worker needs to know before its first cell. */
 export interface WorkerSpec {
@@ -36,6 +37,10 @@ export interface CellOutcome {
   readonly engine: EngineDescription;
   readonly peakMemoryBytes: number;
   readonly wallSeconds: number;
+  readonly stageSeconds: StageSeconds;
+  readonly calibrationRuns: number;
+  /** The engine is of no more use: the process must end. */
+  readonly fatal?: true;
 }
 
 /** Child to parent. */

@@ -19,6 +19,7 @@ export {
 } from "./readme.ts";
 export { type PlannedCell } from "./schema.ts";
 export { collectSeries, type Series } from "./series.ts";
+export { stageLine } from "./stage_line.ts";
 export { renderSummary } from "./summary.ts";
 export { drawFigures } from "./svg.ts";
 

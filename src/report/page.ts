@@ -32,6 +32,7 @@ import {
 } from "./protocol.ts";
 import { provenanceTable } from "./provenance_table.ts";
 import { collectSeries, engineName, type Series } from "./series.ts";
+import { stageLine } from "./stage_line.ts";
 import { headlineTable, type Table } from "./tables.ts";
 
 /**
@@ -255,8 +256,11 @@ function provenanceSection(run: RunData): string {
     : `<details class="print"><summary>Experiment file, resolved</summary><pre>${
       escapeHtml(run.experimentText.trimEnd())
     }</pre></details>`;
+  const paragraphs = [...modelShapes(run), stageLine(run)].filter((text) =>
+    text !== ""
+  );
   return `<h2>Provenance</h2>
-${modelShapes(run).map((shape) => `<p>${escapeHtml(shape)}</p>`).join("\n")}
+${paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
 ${experiment}
 ${environments}`;
 }

@@ -173,9 +173,11 @@ export function calibrationProtocol(run: RunData): string {
 /** The machine of the first environment, "AMD EPYC, 2 cores, 7.6 GiB"; "" where unknown. */
 export function machineName(run: RunData): string {
   const adapters = new Set(
-    run.cells.map((cell) => cell.engine.adapter).filter((name) =>
-      name !== undefined
-    ),
+    run.cells.map(({ engine: { adapter, adapterKind } }) =>
+      adapterKind === "software" && adapter !== undefined
+        ? `${adapter} (software)`
+        : adapter
+    ).filter((name) => name !== undefined),
   );
   if (adapters.size > 0) return joinWords([...adapters]);
   const names = run.environments.map((environment) => {

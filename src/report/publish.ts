@@ -2,6 +2,7 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import { InputError, UnavailableError } from "../base/errors.ts";
+import { stagesOf } from "../experiment/stages.ts";
 import { makeFigures } from "./figures.ts";
 import { loadRuns, type RunData } from "./load.ts";
 import { missingCells } from "./protocol.ts";
@@ -27,12 +28,13 @@ const PUBLISHED_NAMES: ReadonlySet<string> = new Set([
   "experiment.yaml",
   "figures",
   "results.jsonl",
+  "stages.json",
   "summary.md",
 ]);
 
 /**
  * Publishes a run: experiment.yaml, environment.json, results.jsonl,
- * checks.json, summary.md and figures/*.svg, without folders, user or host
+ * checks.json, stages.json, summary.md and figures/*.svg, without folders, user or host
  * names. An earlier publication is replaced as a whole, or not at all.
  *
  * @param runDirectory A run folder.
@@ -88,6 +90,8 @@ function contents(
     files.set("environment.json", json(environment));
   }
   if (run.checks.length > 0) files.set("checks.json", json(run.checks));
+  const stages = stagesOf(run.cells);
+  if (stages !== undefined) files.set("stages.json", json(stages));
   for (const [id, svg] of figures) files.set(`figures/${id}.svg`, svg);
   files.set(
     "summary.md",

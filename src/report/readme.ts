@@ -22,7 +22,8 @@ const BEGIN = "<!-- results:begin -->";
 const END = "<!-- results:end -->";
 
 // The published folders that the section shows in full.
-const MAIN = "quickstart";
+/** The first that is there: whole-split figures come before those of a quick start. */
+const MAIN = ["main", "quickstart"];
 const PARITY = "official-parity";
 const PARITY_ON_GPU = "official-parity-h100";
 
@@ -73,7 +74,7 @@ export function renderReadmeSection(
 ): string {
   const named = (name: string) =>
     published.find(({ path }) => folderOf(path) === name);
-  const main = named(MAIN);
+  const main = MAIN.map(named).find((one) => one !== undefined);
   const parity = named(PARITY);
   const parityOnGpu = parity === undefined ? undefined : named(PARITY_ON_GPU);
   const shown = [main, parity, parityOnGpu];

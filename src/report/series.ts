@@ -193,8 +193,11 @@ export function contextsOf(
 
 /** An engine as a reader names it: "onnx (cpu, f32)". */
 export function engineName(of: Pick<CellRecord, "engine">): string {
-  const { name, provider, dtype } = of.engine;
-  const how = [provider, dtype].filter((part) => part !== undefined);
+  const { name, provider, dtype, cacheDtype } = of.engine;
+  const cache = cacheDtype === undefined || cacheDtype === dtype
+    ? undefined
+    : `cache ${cacheDtype}`;
+  const how = [provider, dtype, cache].filter((part) => part !== undefined);
   return `${name} (${how.join(", ")})`;
 }
 

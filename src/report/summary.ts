@@ -17,6 +17,7 @@ import {
   modelShapes,
 } from "./protocol.ts";
 import { collectSeries } from "./series.ts";
+import { stageLine } from "./stage_line.ts";
 import {
   headlineTable,
   perplexityTable,
@@ -65,6 +66,7 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
       `Run ${run.runIds.join(", ")}, ${dates(run)}, ${
         formatNumber(run.cells.length)
       } cells`,
+      ...[stageLine(run)].filter((line) => line !== ""),
       ...[["Machine", machineName(run)], ["Commit", commits(run)]].filter((
         [, value],
       ) => value !== "").map(([name, value]) => `${name}: ${value}`),

@@ -2,6 +2,7 @@
 // run small tiles; GPUs get those that were fastest on an H100.
 
 import type { Gpu } from "../device/gpu.ts";
+import type { Element } from "./kernel.ts";
 
 /** How gemv() spreads its work. */
 export interface GemvShape {
@@ -30,4 +31,57 @@ export function gemvShape(gpu: Gpu, columns: number): GemvShape {
   const unroll = columns === 1 ? 4 : columns >= 4 ? 1 : 2;
   // Without subgroups, sums of all threads meet in workgroup memory.
   return { subgroups, threads: subgroups ? 256 : 64, rows, unroll };
+}
+
+/** How gemm() without subgroup matrices cuts its work; see gemm_registers.wgsl. */
+export interface RegisterTile {
+  readonly kind: "registers";
+  /** Rows of x and rows of W of a workgroup, columns at a time: multiples of 4. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  /** Sums of a thread: multiples of 4 that divide the tile's sides. */
+  readonly threadRows: number;
+  readonly threadColumns: number;
+}
+
+/** How gemm() cuts its work. */
+export type GemmTile = RegisterTile;
+
+/** A product of many rows. */
+export interface GemmSize {
+  /** Rows of x. */
+  readonly rows: number;
+  /** Rows of W. */
+  readonly height: number;
+  /** Of W. */
+  readonly element: Element;
+}
+
+// Below this many workgroups a GPU is not filled, and smaller tiles are faster.
+const FULL = 128;
+
+/**
+ * The tile of gemm() for a product.
+ *
+ * @param gpu The device.
+ * @param size The product.
+ */
+export function gemmTile(gpu: Gpu, size: GemmSize): GemmTile {
+  if (gpu.facts.software) return registerTile(16, 16, 8, 4, 4);
+  const { rows, height } = size;
+  if (rows <= 32) return registerTile(32, 64, 16, 4, 4);
+  const large = Math.ceil(rows / 128) * Math.ceil(height / 128);
+  if (rows > 64 && large >= FULL) return registerTile(128, 128, 16, 8, 8);
+  return registerTile(64, 64, 16, 8, 4);
+}
+
+function registerTile(
+  rows: number,
+  columns: number,
+  depth: number,
+  threadRows: number,
+  threadColumns: number,
+): RegisterTile {
+  return { kind: "registers", rows, columns, depth, threadRows, threadColumns };
 }

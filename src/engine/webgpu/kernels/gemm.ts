@@ -1,0 +1,66 @@
+// x·Wᵀ for many rows of x, by the tiles that the device is best at.
+
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import type { GemmPart } from "./gemm_part.ts";
+import { gemmRegisters } from "./gemm_registers.ts";
+import type { GpuMatrix, View } from "./kernel.ts";
+import { type GemmTile, gemmTile } from "./tuning.ts";
+
+/** What gemm() takes. */
+export interface GemmArgs {
+  /** [rows, columns of W]. */
+  readonly x: View;
+  readonly rows: number;
+  readonly weight: GpuMatrix;
+  /** f32[rows of W]. */
+  readonly bias?: GPUBuffer;
+  /** [rows, outColumn + weightRows]; another buffer than that of `x`. */
+  readonly out: View;
+  /** Adds to `out`. @default false */
+  readonly accumulate?: boolean;
+  /** Column of `out` that the first row of W goes to. @default 0 */
+  readonly outColumn?: number;
+  /** First row of W that is used. @default 0 */
+  readonly firstWeightRow?: number;
+  /** Rows of W that are used. @default all from the first */
+  readonly weightRows?: number;
+  /** @default what tuning.ts says */
+  readonly tile?: GemmTile;
+}
+
+/**
+ * out[i, outColumn + j] (+)= sum_k W[firstWeightRow + j, k]·x[i, k] + bias[firstWeightRow + j],
+ * one dispatch for each part of W.
+ *
+ * @param arena Owns the parameters.
+ * @param args Operands.
+ * @returns The dispatches, in any order.
+ */
+export function gemm(arena: Arena, args: GemmArgs): Dispatch[] {
+  const { x, rows, weight, bias, out, outColumn = 0 } = args;
+  const { firstWeightRow = 0, weightRows = weight.rows - firstWeightRow } =
+    args;
+  const tile = args.tile ??
+    gemmTile(arena.gpu, { rows, height: weightRows, element: weight.element });
+  const end = firstWeightRow + weightRows;
+  const dispatches: Dispatch[] = [];
+  for (const { buffer, firstRow, rows: partRows } of weight.parts) {
+    const first = Math.max(firstWeightRow, firstRow);
+    const height = Math.min(end, firstRow + partRows) - first;
+    if (height <= 0) continue;
+    const part: GemmPart = {
+      x,
+      rows,
+      weight,
+      buffer,
+      skipped: first - firstRow,
+      height,
+      weightRow: first,
+      ...(bias !== undefined && { bias }),
+      out: { ...out, offset: out.offset + outColumn + first - firstWeightRow },
+      accumulate: args.accumulate ?? false,
+    };
+    dispatches.push(gemmRegisters(arena, part, tile));
+  }
+  return dispatches;
+}

@@ -1,0 +1,53 @@
+// x·Wᵀ by tiles of f32 sums in registers: every device, f16 or f32 in memory.
+
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import { type GemmPart, gemmUse } from "./gemm_part.ts";
+import { dispatchOf, readWgsl } from "./kernel.ts";
+import type { RegisterTile } from "./tuning.ts";
+
+const SOURCE = readWgsl("gemm_registers.wgsl", import.meta.url);
+
+/**
+ * One product by register tiles.
+ *
+ * @param arena Owns the parameters.
+ * @param part Operands.
+ * @param tile Sizes of tiles.
+ * @returns One dispatch.
+ */
+export function gemmRegisters(
+  arena: Arena,
+  part: GemmPart,
+  tile: RegisterTile,
+): Dispatch {
+  const weightType = part.weight.element === "f16"
+    ? "array<vec2<u32>>"
+    : "array<vec4<f32>>";
+  const { prelude, ...use } = gemmUse(part, weightType, tile.depth);
+  const threads = (tile.rows / tile.threadRows) *
+    (tile.columns / tile.threadColumns);
+  // Blocks of 4 by 4 numbers that threads load.
+  const xBlocks = tile.rows * tile.depth / 16;
+  const wBlocks = tile.columns * tile.depth / 16;
+  return dispatchOf(arena, {
+    ...use,
+    source: prelude + SOURCE,
+    constants: {
+      ...use.constants,
+      THREADS: threads,
+      TILE_ROWS: tile.rows,
+      TILE_COLUMNS: tile.columns,
+      DEPTH: tile.depth,
+      THREAD_ROWS: tile.threadRows,
+      THREAD_COLUMNS: tile.threadColumns,
+      X_BLOCKS: xBlocks,
+      W_BLOCKS: wBlocks,
+      BLOCKS: Math.ceil((xBlocks + wBlocks) / threads),
+    },
+    grid: [
+      Math.ceil(part.rows / tile.rows),
+      Math.ceil(part.height / tile.columns),
+      1,
+    ],
+  });
+}

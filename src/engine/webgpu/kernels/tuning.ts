@@ -85,3 +85,10 @@ function registerTile(
 ): RegisterTile {
   return { kind: "registers", rows, columns, depth, threadRows, threadColumns };
 }
+
+/** Rows of x up to which linear() takes gemv(), with a prologue or without. */
+export function gemvRows(prologue: "norm" | "gatedSilu" | undefined): number {
+  // Every group computes the gate of all of x again: two rows are the most that
+  // this is worth.
+  return prologue === "gatedSilu" ? 2 : 8;
+}

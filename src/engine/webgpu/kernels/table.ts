@@ -3,6 +3,12 @@
 import { argmaxEntry } from "./argmax_cases.ts";
 import { crossEntropyEntry } from "./cross_entropy_cases.ts";
 import { gramEntry } from "./gram_cases.ts";
+import { embedEntry } from "./embed_cases.ts";
+import { gatedSiluEntry } from "./gated_silu_cases.ts";
+import { gemmEntry } from "./gemm_cases.ts";
+import { gemvEntry } from "./gemv_cases.ts";
+import { linearEntry } from "./linear_cases.ts";
+import { rmsNormEntry } from "./rms_norm_cases.ts";
 import type { KernelEntry } from "./kernel_case.ts";
 
 /** The kernels. */
@@ -10,4 +16,10 @@ export const KERNELS: readonly KernelEntry[] = [
   argmaxEntry,
   crossEntropyEntry,
   gramEntry,
+  embedEntry,
+  gatedSiluEntry,
+  gemmEntry,
+  gemvEntry,
+  linearEntry,
+  rmsNormEntry,
 ];

@@ -4,22 +4,17 @@ import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength } from "../batch_length.ts";
 import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
 import type { Gpu } from "./device/gpu.ts";
-import { tuningOf } from "./kernels/tuning.ts";
 import { Decoding } from "./plan/decoding.ts";
 import type { GpuModel } from "./plan/gpu_model.ts";
 import { runMoments } from "./plan/moments_plan.ts";
 import { groupRows } from "./plan/row_layout.ts";
-import { scratchBytesPerRow } from "./plan/scratch.ts";
+import { passRows } from "./plan/pass_limits.ts";
 import { Scoring } from "./plan/scoring.ts";
-
-/** Memory that activations of a pass may take: what bounds its rows. */
-const SCRATCH_BYTES = 2 ** 30;
 
 /** A session of the webgpu engine. */
 export class WebgpuSession implements Session {
   readonly #gpu: Gpu;
   readonly #maxRows: number;
-  readonly #tileRows: number;
   readonly #onClose: (session: WebgpuSession) => void;
   #model: GpuModel | undefined;
   #scoring: Scoring | undefined;
@@ -35,13 +30,10 @@ export class WebgpuSession implements Session {
     model: GpuModel,
     onClose: (session: WebgpuSession) => void,
   ) {
-    const { passRows, attentionTileRows } = tuningOf(gpu);
     this.#gpu = gpu;
     this.#model = model;
     this.#onClose = onClose;
-    this.#tileRows = attentionTileRows;
-    const fitting = Math.floor(SCRATCH_BYTES / scratchBytesPerRow(model));
-    this.#maxRows = Math.max(attentionTileRows, Math.min(passRows, fitting));
+    this.#maxRows = passRows(gpu, model);
   }
 
   async score(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
@@ -69,7 +61,7 @@ export class WebgpuSession implements Session {
     this.#decoding = undefined;
     const decoding = new Decoding(this.#gpu, model, tokens, reserve);
     try {
-      await decoding.prefill(tokens, this.#maxRows, this.#tileRows);
+      await decoding.prefill(tokens, this.#maxRows);
     } catch (error) {
       decoding.close();
       throw error;
@@ -124,7 +116,6 @@ export class WebgpuSession implements Session {
             : { weights: joined(tokenWeights.slice(...range)) }),
         },
         sink,
-        this.#tileRows,
       );
     }
   }
@@ -142,12 +133,7 @@ export class WebgpuSession implements Session {
   }
 
   #scorer(model: GpuModel): Scoring {
-    return this.#scoring ??= new Scoring(
-      this.#gpu,
-      model,
-      this.#maxRows,
-      this.#tileRows,
-    );
+    return this.#scoring ??= new Scoring(this.#gpu, model, this.#maxRows);
   }
 
   #open(): GpuModel {

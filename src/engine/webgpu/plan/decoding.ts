@@ -76,12 +76,10 @@ export class Decoding {
    *
    * @param tokens The prompts.
    * @param maxRows Most rows of a pass.
-   * @param tileRows Rows of a query tile.
    */
   async prefill(
     tokens: readonly Int32Array[],
     maxRows: number,
-    tileRows: number,
   ): Promise<void> {
     const { batch } = this.#cache;
     const model = this.#model;
@@ -91,7 +89,7 @@ export class Decoding {
       const last = allocateRows(arena, "last rows", batch, model.hiddenSize);
       const y = allocateRows(arena, "last rows", batch, model.hiddenSize);
       for (const group of groupRows(this.#lengths, maxRows)) {
-        await this.#fill(tokens, group, tileRows, last.buffer, last.stride);
+        await this.#fill(tokens, group, last.buffer, last.stride);
       }
       this.#gpu.write(
         this.#state.lengths,
@@ -114,13 +112,12 @@ export class Decoding {
   async #fill(
     tokens: readonly Int32Array[],
     { first, spans }: Group,
-    tileRows: number,
     last: GPUBuffer,
     lastStride: number,
   ): Promise<void> {
     const arena = this.#gpu.arena();
     try {
-      const layout = uploadLayout(arena, layOut(spans, tileRows));
+      const layout = uploadLayout(arena, layOut(spans));
       const pass = recordPass(arena, this.#model, layout, {
         cache: this.#cache,
         firstSequence: first,

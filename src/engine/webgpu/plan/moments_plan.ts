@@ -8,7 +8,7 @@ import { gram } from "../kernels/gram.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateScratchCache } from "./kv_cache.ts";
 import { type LayerWork, type PassPlan, recordPass } from "./pass_plan.ts";
-import { layOut, uploadLayout } from "./row_layout.ts";
+import { concatenated, layOut, uploadLayout } from "./row_layout.ts";
 
 /** What a pass of calibration is asked for. */
 export interface MomentsRequest {
@@ -24,19 +24,17 @@ export interface MomentsRequest {
  * @param model The model.
  * @param request Whole sequences of one pass.
  * @param sink Takes the moments.
- * @param tileRows Rows of a query tile.
  */
 export async function runMoments(
   gpu: Gpu,
   model: GpuModel,
   request: MomentsRequest,
   sink: MomentsSink,
-  tileRows: number,
 ): Promise<void> {
   const arena = gpu.arena();
   try {
     const spans = request.sequences.map(({ length }) => ({ past: 0, length }));
-    const layout = uploadLayout(arena, layOut(spans, tileRows));
+    const layout = uploadLayout(arena, layOut(spans));
     const forms = model.layers.map(({ form }) => form);
     const cache = allocateScratchCache(
       arena,
@@ -144,18 +142,6 @@ function recordSums(
     massByDistance: byDistance,
     longest: layout.longest,
   });
-}
-
-/** All tokens, sequence after sequence. */
-export function concatenated(sequences: readonly Int32Array[]): Uint32Array {
-  const rows = sequences.reduce((sum, { length }) => sum + length, 0);
-  const all = new Uint32Array(rows);
-  let at = 0;
-  for (const sequence of sequences) {
-    all.set(sequence, at);
-    at += sequence.length;
-  }
-  return all;
 }
 
 /** Rows without their padding. */

@@ -218,6 +218,7 @@ function recordAttention(
     tiles: layout.tiles,
     tileCount: layout.tileCount,
     tileRows: layout.tileRows,
+    scores: layout.scores,
     out: scratch.heads,
     ...(lse === undefined ? {} : { lse }),
   }));

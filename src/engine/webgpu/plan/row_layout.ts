@@ -2,6 +2,9 @@
 
 import type { Arena } from "../device/gpu.ts";
 
+/** Query rows of a tile of prefill attention: its workgroups cut it further. */
+const TILE_ROWS = 64;
+
 /** Tokens of one sequence in a pass. */
 export interface Span {
   /** Tokens before these, already cached. */
@@ -24,6 +27,8 @@ export interface RowLayout {
   /** Query tiles: sequence, first row, rows, position of the first row; [tiles, 4]. */
   readonly tiles: Uint32Array;
   readonly tileRows: number;
+  /** Keys that all rows see together. */
+  readonly scores: number;
 }
 
 /** A layout on the device. */
@@ -40,8 +45,12 @@ export interface GpuRowLayout
  *
  * @param spans Their tokens in this pass, none empty.
  * @param tileRows Most rows of a query tile.
+ * @returns Tables of all rows and tiles.
  */
-export function layOut(spans: readonly Span[], tileRows: number): RowLayout {
+export function layOut(
+  spans: readonly Span[],
+  tileRows: number = TILE_ROWS,
+): RowLayout {
   const rows = spans.reduce((sum, { length }) => sum + length, 0);
   const rowSequence = new Uint32Array(rows);
   const rowPosition = new Uint32Array(rows);
@@ -65,6 +74,10 @@ export function layOut(spans: readonly Span[], tileRows: number): RowLayout {
     rowPosition,
     tiles: Uint32Array.from(tiles),
     tileRows,
+    scores: spans.reduce(
+      (sum, { past, length }) => sum + length * (past + (length + 1) / 2),
+      0,
+    ),
   };
 }
 
@@ -120,4 +133,16 @@ export function groupRows(
   }
   flush(lengths.length);
   return groups;
+}
+
+/** All tokens, sequence after sequence. */
+export function concatenated(sequences: readonly Int32Array[]): Uint32Array {
+  const rows = sequences.reduce((sum, { length }) => sum + length, 0);
+  const all = new Uint32Array(rows);
+  let at = 0;
+  for (const sequence of sequences) {
+    all.set(sequence, at);
+    at += sequence.length;
+  }
+  return all;
 }

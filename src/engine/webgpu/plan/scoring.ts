@@ -5,9 +5,14 @@ import type { Arena, Gpu } from "../device/gpu.ts";
 import { gemm } from "../kernels/gemm.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, allocateScratchCache } from "./kv_cache.ts";
-import { concatenated } from "./moments_plan.ts";
 import { type PassPlan, recordPass } from "./pass_plan.ts";
-import { groupRows, layOut, type Span, uploadLayout } from "./row_layout.ts";
+import {
+  concatenated,
+  groupRows,
+  layOut,
+  type Span,
+  uploadLayout,
+} from "./row_layout.ts";
 import { allocateRows } from "./scratch.ts";
 import {
   finalNorm,
@@ -29,14 +34,12 @@ export class Scoring {
   readonly #gpu: Gpu;
   readonly #model: GpuModel;
   readonly #maxRows: number;
-  readonly #tileRows: number;
   #recorded: Recorded | undefined;
 
-  constructor(gpu: Gpu, model: GpuModel, maxRows: number, tileRows: number) {
+  constructor(gpu: Gpu, model: GpuModel, maxRows: number) {
     this.#gpu = gpu;
     this.#model = model;
     this.#maxRows = maxRows;
-    this.#tileRows = tileRows;
   }
 
   /**
@@ -117,7 +120,7 @@ export class Scoring {
     const arena = this.#gpu.arena();
     try {
       const spans = Array.from({ length: batch }, () => ({ past: 0, length }));
-      const layout = uploadLayout(arena, layOut(spans, this.#tileRows));
+      const layout = uploadLayout(arena, layOut(spans));
       const cache = allocateScratchCache(
         arena,
         this.#model.layers.map(({ form }) => form),
@@ -171,7 +174,7 @@ export class Scoring {
         const span = spans[0]!;
         const arena = this.#gpu.arena();
         try {
-          const layout = uploadLayout(arena, layOut(spans, this.#tileRows));
+          const layout = uploadLayout(arena, layOut(spans));
           const place = { cache, firstSequence: 0 };
           const pass = recordPass(arena, this.#model, layout, place);
           const part = tokens.subarray(span.past, span.past + span.length);

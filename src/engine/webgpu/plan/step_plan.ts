@@ -275,7 +275,6 @@ function recordAttention(
         offset: 0,
         stride: up.stride,
       },
-      heads: form.heads,
       groups: form.groups,
       nope: form.nope,
       rank: form.latentWidth,

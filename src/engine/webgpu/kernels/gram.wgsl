@@ -28,6 +28,20 @@ fn load(row: u32, column: u32) -> vec4<f32> {
   );
 }
 
+fn put(i: u32, first: u32, sums: vec4<f32>, fresh: bool, last: bool) {
+  let size = params.width + 1u;
+  for (var e = 0u; e < 4u; e++) {
+    let j = first + e;
+    // On the diagonal tile, below the diagonal is left to the mirror.
+    if (i <= j && j < size) {
+      var total = sums[e];
+      if (!fresh) { total += moments[i * size + j]; }
+      moments[i * size + j] = total;
+      if (last) { moments[j * size + i] = total; }
+    }
+  }
+}
+
 @compute @workgroup_size(16, 16)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -37,7 +51,6 @@ fn main(
   if (group.y > group.x) { return; }
   let first_i = group.y * $(TILE)u;
   let first_j = group.x * $(TILE)u;
-  let size = params.width + 1u;
   for (var span = 0u; span < params.rows; span += $(SPAN)u) {
 #for i in 0..T
 #for q in 0..T/4
@@ -79,18 +92,7 @@ fn main(
     {
       let i = first_i + $(i / 4 * 64 + i % 4)u + local.y * 4u;
 #for q in 0..T/4
-#for e in 0..4
-      {
-        let j = first_j + $(q * 64 + e)u + local.x * 4u;
-        // On the diagonal tile, below the diagonal is left to the mirror.
-        if (i <= j && j < size) {
-          var total = sum$(i)_$q[$e];
-          if (!fresh) { total += moments[i * size + j]; }
-          moments[i * size + j] = total;
-          if (last) { moments[j * size + i] = total; }
-        }
-      }
-#end
+      put(i, first_j + $(q * 64)u + local.x * 4u, sum$(i)_$q, fresh, last);
 #end
     }
 #end

@@ -384,8 +384,8 @@ export const attentionDecodeEntry: KernelEntry = {
       [4, 4096, 8],
       [8, 2048, 4],
       [17, 1024, 2],
-    ] as const).map((shape) =>
-      benchCase("LLaMA-2-7B MHA", gqaSizes(32, 32, 128), ...shape)
+    ] as const).map(([batch, context, splits]) =>
+      benchCase("LLaMA-2-7B MHA", gqaSizes(32, 32, 128), batch, context, splits)
     ),
     ...([
       [1, 1024, 64],
@@ -394,8 +394,8 @@ export const attentionDecodeEntry: KernelEntry = {
       [30, 8192, 17],
       [244, 1024, 1],
       [7, 32768, 38],
-    ] as const).map((shape) =>
-      benchCase("LLaMA-2-7B MLA", mlaSizes(32, 512, 64), ...shape)
+    ] as const).map(([batch, context, splits]) =>
+      benchCase("LLaMA-2-7B MLA", mlaSizes(32, 512, 64), batch, context, splits)
     ),
     benchCase("SmolLM2-135M GQA", gqaSizes(9, 3, 64), 1, 2048, 32),
     benchCase("SmolLM2-135M MLA", mlaSizes(9, 88, 64), 1, 2048, 64),

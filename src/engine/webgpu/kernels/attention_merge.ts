@@ -1,0 +1,119 @@
+// The splits of decode attention put together; MLA: and taken out of the latent
+// space.
+
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import { isVector, viewBinding } from "./attention_views.ts";
+import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
+
+const SOURCE = readWgsl("attention_merge.wgsl", import.meta.url);
+
+/** The value up-projection of absorbed MLA. */
+export interface ValueUp {
+  /** Rows g·rowsPerGroup + firstRow + i, i < value, of `width` columns. */
+  readonly weight: View;
+  readonly groups: number;
+  readonly firstRow: number;
+  readonly rowsPerGroup: number;
+  /** Rows of a group's values, v. */
+  readonly value: number;
+}
+
+/** What attentionMerge() takes. */
+export interface AttentionMergeArgs {
+  /** As attentionDecode() writes it: f32 [B, H, splits, width]. */
+  readonly partial: GPUBuffer;
+  /** As attentionDecode() writes it: f32 [B, H, splits, 2]. */
+  readonly stats: GPUBuffer;
+  readonly batch: number;
+  readonly heads: number;
+  readonly splits: number;
+  /** Columns of partial. */
+  readonly width: number;
+  readonly up?: ValueUp;
+  /** f32 [B, H·value]; without `up` value is width. */
+  readonly out: View;
+}
+
+/**
+ * out = up · (sum of the splits' parts) / (sum of the splits' sums).
+ *
+ * @param arena Owns the parameters.
+ * @param args Buffers and sizes.
+ * @returns The dispatch.
+ */
+export function attentionMerge(
+  arena: Arena,
+  args: AttentionMergeArgs,
+): Dispatch[] {
+  const { batch, heads, splits, width, up, out } = args;
+  const { facts } = arena.gpu;
+  const threads = facts.software ? 16 : 256;
+  const value4 = Math.ceil(width / 4);
+  const across = Math.min(threads, 2 ** Math.ceil(Math.log2(value4)));
+  const rows = up === undefined ? 1 : rowsOf(batch, value4, threads);
+  const vector = width % 4 === 0;
+  const upVector = up !== undefined && isVector(up.weight, width);
+  const value = up?.value ?? width;
+  const upBytes = up === undefined
+    ? 0
+    : up.groups * value * width * ELEMENT_BYTES[up.weight.element];
+  return [dispatchOf(arena, {
+    label: "attention_merge",
+    source: SOURCE,
+    constants: {
+      THREADS: threads,
+      FAN: facts.software ? 4 : 16,
+      ROWS: rows,
+      V: width,
+      V4: value4,
+      VL: across,
+      VC: Math.ceil(value4 / across),
+      SLICES: threads / across,
+      SPLITS_PADDED: 2 ** Math.ceil(Math.log2(splits)),
+      PARTIAL_VECTOR: vector,
+      UP: up !== undefined,
+      UP_VECTOR: upVector,
+      LANES: 8,
+    },
+    bindings: {
+      partial: {
+        buffer: args.partial,
+        type: vector ? "array<vec4<f32>>" : "array<f32>",
+        access: "read",
+      },
+      stats: { buffer: args.stats, type: "array<vec2<f32>>", access: "read" },
+      ...(up === undefined ? {} : { up: viewBinding(up.weight, upVector) }),
+      out: { ...viewBinding(out, false), access: "read_write" },
+    },
+    params: {
+      batch: { u32: batch },
+      heads: { u32: heads },
+      splits: { u32: splits },
+      value: { u32: value },
+      groups: { u32: up?.groups ?? 1 },
+      rows_per_group: { u32: up?.rowsPerGroup ?? 0 },
+      first_row: { u32: up?.firstRow ?? 0 },
+      up_offset: { u32: up?.weight.offset ?? 0 },
+      up_stride: { u32: up?.weight.stride ?? 0 },
+      out_offset: { u32: out.offset },
+      out_stride: { u32: out.stride },
+    },
+    grid: [heads, Math.ceil(batch / rows), 1],
+    bytes: batch * heads * 4 * (splits * (width + 2) + value) + upBytes,
+    flops: 2 * batch * heads * (splits * width +
+      (up === undefined ? 0 : value * width)),
+  })];
+}
+
+/** Sequences of a workgroup: as many as share an up-projection within 30 KiB. */
+function rowsOf(batch: number, value4: number, threads: number): number {
+  for (const rows of [8, 4, 2]) {
+    if (
+      batch >= 2 * rows &&
+      rows * (16 * value4 + 4 * threads) + 24 * threads <= 30720
+    ) {
+      return rows;
+    }
+  }
+  return 1;
+}

@@ -1,0 +1,237 @@
+// Cases of attentionMerge().
+
+import type { Arena } from "../device/gpu.ts";
+import { attentionMerge } from "./attention_merge.ts";
+import { caseRows, zeroRows } from "./case_rows.ts";
+import { type Element, padded } from "./kernel.ts";
+import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
+
+interface Shape {
+  readonly label: string;
+  readonly batch: number;
+  readonly heads: number;
+  readonly splits: number;
+  readonly width: number;
+  readonly up?: {
+    readonly groups: number;
+    readonly value: number;
+    readonly firstRow: number;
+    readonly rowsAfter: number;
+    readonly element: Element;
+  };
+}
+
+const UP = {
+  groups: 3,
+  value: 5,
+  firstRow: 4,
+  rowsAfter: 1,
+  element: "f32" as const,
+};
+
+const PARITY: readonly Shape[] = [
+  { label: "width 5, 3 splits", batch: 2, heads: 3, splits: 3, width: 5 },
+  { label: "width 8, 1 split", batch: 1, heads: 2, splits: 1, width: 8 },
+  { label: "width 72, 37 splits", batch: 1, heads: 2, splits: 37, width: 72 },
+  {
+    label: "up, width 7, G = H",
+    batch: 3,
+    heads: 3,
+    splits: 2,
+    width: 7,
+    up: UP,
+  },
+  {
+    label: "up, width 24, G < H, 9 sequences",
+    batch: 9,
+    heads: 6,
+    splits: 4,
+    width: 24,
+    up: { ...UP, value: 11 },
+  },
+  {
+    label: "up f16, width 40, 17 sequences, 1 split",
+    batch: 17,
+    heads: 3,
+    splits: 1,
+    width: 40,
+    up: { ...UP, element: "f16" },
+  },
+  {
+    label: "up f16, width 13",
+    batch: 1,
+    heads: 3,
+    splits: 19,
+    width: 13,
+    up: { ...UP, element: "f16" },
+  },
+];
+
+function parityCase(shape: Shape): KernelCase {
+  return {
+    label: shape.label,
+    ...(shape.up?.element === "f16" ? { needs: ["f16"] } : {}),
+    prepare: (arena, random) => prepare(shape, arena, random),
+  };
+}
+
+function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
+  const { batch, heads, splits, width, up } = shape;
+  const parts = batch * heads * splits;
+  // Every third split is empty, never all of them.
+  const isEmpty = (part: number) => part % splits % 3 === 1;
+  const partial = caseRows(arena, random, {
+    rows: parts,
+    width,
+    poisoned: isEmpty,
+  });
+  const tops = random.normal(parts, 9);
+  const sums = random.normal(parts).map((z) => Math.exp(z));
+  const stats = new Float32Array(2 * parts);
+  for (let part = 0; part < parts; part++) {
+    stats[2 * part] = isEmpty(part) ? -3e38 : tops[part]!;
+    stats[2 * part + 1] = isEmpty(part) ? 0 : sums[part]!;
+  }
+  const groups = up?.groups ?? 1;
+  const rowsPerGroup = up === undefined
+    ? 1
+    : up.firstRow + up.value + up.rowsAfter;
+  const weight = caseRows(arena, random, {
+    rows: groups * rowsPerGroup,
+    width,
+    stride: padded(width),
+    element: up?.element ?? "f32",
+  });
+  const value = up?.value ?? width;
+  const stride = padded(heads * value);
+  const out = zeroRows(arena, { rows: batch, width: heads * value, stride });
+  const expected = new Float64Array(batch * stride).fill(NaN);
+  for (let b = 0; b < batch; b++) {
+    for (let h = 0; h < heads; h++) {
+      const mixed = mergedRow(
+        partial.data,
+        stats,
+        (b * heads + h) * splits,
+        splits,
+        width,
+      );
+      const upRow = Math.floor(h * groups / heads) * rowsPerGroup +
+        (up?.firstRow ?? 0);
+      for (let i = 0; i < value; i++) {
+        expected[b * stride + h * value + i] = up === undefined
+          ? mixed[i]!
+          : mixed.reduce((sum, x, j) => sum + x * weight.at(upRow + i, j), 0);
+      }
+    }
+  }
+  const dispatches = attentionMerge(arena, {
+    partial: partial.view.buffer,
+    stats: arena.upload("stats", stats),
+    batch,
+    heads,
+    splits,
+    width,
+    ...(up === undefined ? {} : {
+      up: {
+        weight: weight.view,
+        groups,
+        firstRow: up.firstRow,
+        rowsPerGroup,
+        value,
+      },
+    }),
+    out,
+  });
+  return {
+    dispatches,
+    outputs: [{
+      name: "out",
+      buffer: out.buffer,
+      element: "f32" as const,
+      expected,
+      atol: 1e-5,
+      rtol: 1e-5,
+    }],
+  };
+}
+
+/** Splits put together, [width]. */
+function mergedRow(
+  partial: Float64Array,
+  stats: Float32Array,
+  firstPart: number,
+  splits: number,
+  width: number,
+): Float64Array {
+  const parts = Array.from({ length: splits }, (_, s) => firstPart + s)
+    .filter((part) => stats[2 * part + 1]! > 0);
+  const top = Math.max(...parts.map((part) => stats[2 * part]!));
+  const mixed = new Float64Array(width);
+  let total = 0;
+  for (const part of parts) {
+    const weight = 2 ** (stats[2 * part]! - top);
+    total += weight * stats[2 * part + 1]!;
+    for (let c = 0; c < width; c++) {
+      mixed[c]! += weight * partial[part * width + c]!;
+    }
+  }
+  return mixed.map((x) => x / total);
+}
+
+function benchCase(
+  label: string,
+  sizes: { heads: number; width: number; value?: number },
+  batch: number,
+  splits: number,
+): KernelCase {
+  return {
+    label: `${label}, batch ${batch}, ${splits} splits`,
+    ...(sizes.value === undefined ? {} : { needs: ["f16"] }),
+    prepare(arena) {
+      const { heads, width, value } = sizes;
+      const parts = batch * heads * splits;
+      const weightRows = { rows: heads * (value ?? 0), width };
+      return {
+        dispatches: attentionMerge(arena, {
+          partial: arena.buffer("partial", 4 * parts * width),
+          stats: arena.upload("stats", new Float32Array(2 * parts).fill(1)),
+          batch,
+          heads,
+          splits,
+          width,
+          ...(value === undefined ? {} : {
+            up: {
+              weight: zeroRows(arena, { ...weightRows, element: "f16" }),
+              groups: heads,
+              firstRow: 0,
+              rowsPerGroup: value,
+              value,
+            },
+          }),
+          out: zeroRows(arena, {
+            rows: batch,
+            width: heads * (value ?? width),
+          }),
+        }),
+        outputs: [],
+      };
+    },
+  };
+}
+
+const LLAMA_MHA = { heads: 32, width: 128 };
+const LLAMA_MLA = { heads: 32, width: 512, value: 128 };
+
+/** attentionMerge() in the table. */
+export const attentionMergeEntry: KernelEntry = {
+  name: "attention_merge",
+  parity: PARITY.map(parityCase),
+  bench: [
+    benchCase("LLaMA-2-7B MHA", LLAMA_MHA, 1, 32),
+    ...([[1, 64], [1, 128], [7, 38], [30, 17], [244, 1]] as const).map(
+      ([batch, splits]) =>
+        benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, splits),
+    ),
+    benchCase("SmolLM2-135M MLA", { heads: 9, width: 88, value: 64 }, 1, 64),
+  ],
+};

@@ -276,7 +276,6 @@ function recordAttention(
         stride: up.stride,
       },
       groups: form.groups,
-      nope: form.nope,
       rank: form.latentWidth,
       latentFirst: isMla,
       out: query,

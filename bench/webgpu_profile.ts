@@ -1,0 +1,214 @@
+// Where the webgpu engine's time goes: a scoring pass and a decode step of one
+// model, each dispatch timed on the device, summed by kernel, beside the copy
+// bandwidth of the same run. Then the same passes by the clock on the wall.
+
+import { InputError } from "../src/base/errors.ts";
+import { openCheckpoint } from "../src/checkpoint/open.ts";
+import {
+  EXIT,
+  integerFlag,
+  parseFlags,
+  print,
+  runVerb,
+} from "../src/cli/terminal.ts";
+import { openGpu } from "../src/engine/webgpu/device/open_gpu.ts";
+import { copyBandwidth } from "../src/engine/webgpu/device/copy_bandwidth.ts";
+import type { Arena, Dispatch, Gpu } from "../src/engine/webgpu/device/gpu.ts";
+import type { Element } from "../src/engine/webgpu/kernels/kernel.ts";
+import {
+  type GpuModel,
+  uploadModel,
+} from "../src/engine/webgpu/plan/gpu_model.ts";
+import {
+  allocateCache,
+  allocateScratchCache,
+} from "../src/engine/webgpu/plan/kv_cache.ts";
+import { recordPass } from "../src/engine/webgpu/plan/pass_plan.ts";
+import { layOut, uploadLayout } from "../src/engine/webgpu/plan/row_layout.ts";
+import { recordScore } from "../src/engine/webgpu/plan/score_plan.ts";
+import { workOf } from "../src/engine/webgpu/plan/scoring.ts";
+import {
+  allocateState,
+  recordStep,
+} from "../src/engine/webgpu/plan/step_plan.ts";
+import type { DecoderModel } from "../src/model/decoder.ts";
+import { loadModel } from "../src/model/load.ts";
+import { syntheticModel } from "../src/model/synthetic.ts";
+
+const HELP = `deno task bench profile MODEL [options]
+
+Times every kernel of a scoring pass and of a decode step on the GPU.
+
+  MODEL            a folder, a .gguf file, an alias, or synthetic:NAME
+  --provider NAME  deno or dawn (default: deno)
+  --dtype NAME     f32 or f16, of weights and cache (default: f32)
+  --window N       tokens of a scored window (default: 2048)
+  --windows N      windows of a pass (default: 4)
+  --context N      tokens in the cache of the decode step (default: 2048)
+  --batch N        sequences decoded together (default: 1)
+  --out FILE       also write JSON there
+  --help           this text`;
+
+/** One kernel's share of a pass. */
+interface Share {
+  readonly kernel: string;
+  readonly dispatches: number;
+  readonly ms: number;
+  readonly gigabytesPerSecond: number;
+  readonly tflops: number;
+}
+
+async function profile(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, {
+    string: [
+      "provider",
+      "dtype",
+      "window",
+      "windows",
+      "context",
+      "batch",
+      "out",
+    ],
+  });
+  if (flags["help"] === true || flags._.length !== 1) {
+    print(HELP);
+    return flags["help"] === true ? EXIT.ok : EXIT.badInput;
+  }
+  const provider = oneOf("provider", flags["provider"] ?? "deno", [
+    "deno",
+    "dawn",
+  ]);
+  const element = oneOf("dtype", flags["dtype"] ?? "f32", ["f32", "f16"]);
+  const number = (name: string, otherwise: number) =>
+    integerFlag(flags, name, 1) ?? otherwise;
+  const gpu = await openGpu({ provider });
+  const arena = gpu.arena();
+  const model = await uploadModel(
+    arena,
+    await readModel(String(flags._[0])),
+    element,
+    element,
+  );
+  await gpu.settle();
+  const window = number("window", 2048);
+  const windows = number("windows", 4);
+  const context = number("context", 2048);
+  const batch = number("batch", 1);
+  const result = {
+    adapter: gpu.facts,
+    model: String(flags._[0]),
+    dtype: element,
+    copyGigabytesPerSecond: (await copyBandwidth(gpu)).bytesPerSecond / 1e9,
+    score: {
+      window,
+      windows,
+      ...await measure(gpu, (own) => scorePass(own, model, window, windows)),
+    },
+    decode: {
+      context,
+      batch,
+      ...await measure(gpu, (own) => decodeStep(own, model, context, batch)),
+    },
+  };
+  arena.destroy();
+  const json = JSON.stringify(result, null, 1);
+  if (typeof flags["out"] === "string") {
+    await Deno.writeTextFile(flags["out"], `${json}\n`);
+  }
+  print(json);
+  await gpu.destroy();
+  return EXIT.ok;
+}
+
+async function measure(
+  gpu: Gpu,
+  record: (arena: Arena) => Dispatch[],
+): Promise<{ wallMs: number; deviceMs: number; kernels: Share[] }> {
+  const arena = gpu.arena();
+  try {
+    const dispatches = record(arena);
+    gpu.run(dispatches);
+    await gpu.settle();
+    const repetitions = 5;
+    const start = performance.now();
+    for (let i = 0; i < repetitions; i++) gpu.run(dispatches);
+    await gpu.settle();
+    const wallMs = (performance.now() - start) / repetitions;
+    const seconds = await gpu.profile(dispatches);
+    const byKernel = Map.groupBy(
+      dispatches.map((dispatch, i) => ({ dispatch, seconds: seconds[i]! })),
+      ({ dispatch }) => dispatch.label,
+    );
+    const kernels = [...byKernel].map(([kernel, runs]): Share => {
+      const sum = (of: (run: (typeof runs)[number]) => number) =>
+        runs.reduce((total, run) => total + of(run), 0);
+      const time = sum((run) => run.seconds);
+      return {
+        kernel,
+        dispatches: runs.length,
+        ms: time * 1000,
+        gigabytesPerSecond: sum(({ dispatch }) => dispatch.bytes) / time / 1e9,
+        tflops: sum(({ dispatch }) => dispatch.flops) / time / 1e12,
+      };
+    }).sort((a, b) => b.ms - a.ms);
+    const deviceMs = kernels.reduce((sum, { ms }) => sum + ms, 0);
+    return { wallMs, deviceMs, kernels };
+  } finally {
+    arena.destroy();
+  }
+}
+
+function scorePass(
+  arena: Arena,
+  model: GpuModel,
+  window: number,
+  windows: number,
+): Dispatch[] {
+  const spans = Array.from(
+    { length: windows },
+    () => ({ past: 0, length: window }),
+  );
+  const layout = uploadLayout(arena, layOut(spans));
+  const forms = model.layers.map(({ form }) => form);
+  const element = model.cacheElement;
+  const cache = allocateScratchCache(arena, forms, windows, window, element);
+  const pass = recordPass(arena, model, layout, { cache, firstSequence: 0 });
+  return [...workOf(pass), ...recordScore(arena, model, pass).dispatches];
+}
+
+function decodeStep(
+  arena: Arena,
+  model: GpuModel,
+  context: number,
+  batch: number,
+): Dispatch[] {
+  const forms = model.layers.map(({ form }) => form);
+  // Room for every repetition: each moves the lengths on by one.
+  const capacity = context + 64;
+  const element = model.cacheElement;
+  const cache = allocateCache(arena, forms, batch, capacity, element);
+  const state = allocateState(arena, model, batch);
+  arena.gpu.write(state.lengths, 0, new Uint32Array(batch).fill(context));
+  return recordStep(arena, model, cache, state);
+}
+
+async function readModel(name: string): Promise<DecoderModel> {
+  if (name.startsWith("synthetic:")) return syntheticModel(name);
+  return await loadModel(await openCheckpoint(name));
+}
+
+function oneOf<T extends string>(
+  name: string,
+  value: unknown,
+  allowed: readonly T[],
+): T {
+  const found = allowed.find((each) => each === value);
+  if (found !== undefined) return found;
+  throw new InputError(
+    `Cannot profile as --${name} must be ${
+      allowed.join(" or ")
+    }: current value is ${value}`,
+  );
+}
+
+if (import.meta.main) await runVerb(profile);

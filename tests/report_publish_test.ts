@@ -2,6 +2,7 @@
 
 import {
   assert,
+  assertAlmostEquals,
   assertEquals,
   assertMatch,
   assertRejects,
@@ -16,6 +17,7 @@ import {
   loadPublished,
   loadRuns,
   publishRun,
+  renderPage,
   renderReadmeSection,
   updateReadme,
 } from "../src/report/mod.ts";
@@ -131,6 +133,56 @@ Deno.test("renderReadmeSection() shows quickstart and official-parity, and links
     await publishRun(directory, `${root}/official-parity-h100`);
     assertEquals(await columns(), 5);
     assertEquals((await section()).match(/^- /gm)?.length, 1);
+    // Figures of the whole split come before those of a quick start.
+    await publishRun(directory, `${root}/main`);
+    const whole = await section();
+    assertStringIncludes(whole, "Everything: [main](results/published/main/");
+    assertEquals(whole.includes("Everything: [quickstart]"), false);
+    assertMatch(whole, /^- \[quickstart\]/m);
+  });
+});
+
+Deno.test("publishRun() keeps the times by stage, and the summary says them", async () => {
+  await withRun(SMALL, async (directory, records) => {
+    const [first] = records;
+    const path = `${directory}/cells/${first!.cell}.json`;
+    const plain = await publishRun(directory, `${directory}/plain`);
+    assertEquals(plain.files.includes("stages.json"), false);
+    await Deno.writeTextFile(
+      path,
+      JSON.stringify({
+        ...first,
+        startSeconds: 1,
+        stageSeconds: { opening: first!.wallSeconds / 4 },
+      }),
+    );
+    const target = `${directory}/timed`;
+    const timed = await publishRun(directory, target);
+    assert(timed.files.includes("stages.json"));
+    const { totalSeconds, stages } = JSON.parse(
+      await Deno.readTextFile(`${target}/stages.json`),
+    );
+    assertAlmostEquals(
+      totalSeconds,
+      1 + records.reduce((sum, { wallSeconds }) => sum + wallSeconds, 0),
+      1e-9,
+    );
+    assertAlmostEquals(
+      stages.find(({ stage }: { stage: string }) => stage === "opening")
+        .seconds,
+      1 + first!.wallSeconds / 4,
+      1e-9,
+    );
+    const summary = await Deno.readTextFile(`${target}/summary.md`);
+    assertMatch(summary, /^- Time of the cells: .+ opening \d/m);
+    const page = await renderPage(await loadRuns([directory]));
+    assertMatch(page, /<p>Time of the cells: .+ opening \d/);
+    // Published again, it says the same.
+    const again = await publishRun(target, `${directory}/again`);
+    assertEquals(
+      await Deno.readTextFile(`${again.directory}/stages.json`),
+      await Deno.readTextFile(`${target}/stages.json`),
+    );
   });
 });
 

@@ -5,7 +5,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import type { Session } from "../engine/engine.ts";
-import { meanAndStderr, pairedDelta, perplexity } from "./perplexity.ts";
+import {
+  batchTokensOf,
+  meanAndStderr,
+  pairedDelta,
+  perplexity,
+} from "./perplexity.ts";
 
 /** Scores window w as w + its first token, at every position. */
 function fakeSession(batches: number[]): Session {
@@ -31,6 +36,25 @@ Deno.test("perplexity() averages whole windows within the budget, whatever the b
     assertEquals(batches, [...calls]);
     assertEquals(scores.windowNll, [0, 1, 2]);
     assertAlmostEquals(scores.value, Math.E);
+  }
+});
+
+Deno.test("perplexity() gives a GPU larger batches, of the same figures", async () => {
+  const ids = Int32Array.from({ length: 9 * 1024 }, (_, i) => i / 1024);
+  const calls = {
+    reference: [2, 2, 2, 2, 1],
+    onnx: [2, 2, 2, 2, 1],
+    webgpu: [8, 1],
+  };
+  for (const engine of ["reference", "onnx", "webgpu"] as const) {
+    const batches: number[] = [];
+    const scores = await perplexity(fakeSession(batches), ids, {
+      windowTokens: 1024,
+      tokens: "all",
+      batchTokens: batchTokensOf(engine),
+    });
+    assertEquals(batches, calls[engine]);
+    assertEquals(scores.windowNll, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
   }
 });
 

@@ -20,6 +20,7 @@ import {
 } from "./run_folder.ts";
 import {
   checkRunOptions,
+  type EngineProcess,
   runDirectory,
   type RunEvent,
   type RunOptions,
@@ -51,7 +52,7 @@ class Run {
   readonly #plan: Plan;
   readonly #options: RunOptions;
   readonly #folder: RunFolder;
-  #worker: WorkerClient | undefined;
+  #worker: EngineProcess | undefined;
   #engine: EngineDescription | undefined;
   #git: GitState | undefined;
   #environmentWritten = false;
@@ -234,10 +235,12 @@ class Run {
     await worker?.close();
   }
 
-  async #openWorker(timeoutSeconds: number): Promise<WorkerClient> {
+  async #openWorker(timeoutSeconds: number): Promise<EngineProcess> {
     if (this.#worker !== undefined) return this.#worker;
     const clock = performance.now();
-    const worker = new WorkerClient((line) => this.#write(`engine: ${line}`));
+    const onStderr = (line: string) => this.#write(`engine: ${line}`);
+    const worker = this.#options.startEngine?.(onStderr) ??
+      new WorkerClient(onStderr);
     this.#worker = worker;
     this.#emit({ type: "worker", pid: worker.pid });
     try {
@@ -252,7 +255,7 @@ class Run {
   }
 
   async #openEngine(
-    worker: WorkerClient,
+    worker: EngineProcess,
     timeoutSeconds: number,
   ): Promise<void> {
     const reply = await worker.request({
@@ -278,7 +281,7 @@ class Run {
     }
   }
 
-  async #writeEnvironment(worker: WorkerClient): Promise<void> {
+  async #writeEnvironment(worker: EngineProcess): Promise<void> {
     let gemmGflops: number | undefined;
     if (this.#options.measureRate ?? true) {
       const reply = await worker.request(

@@ -8,6 +8,7 @@ import { matchesGlob } from "./glob.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import type { CellRecord, CellStatus } from "./record.ts";
 import { MAX_TIMEOUT_SECONDS } from "./schema.ts";
+import type { WorkerClient } from "./worker_client.ts";
 
 /** What a run tells while it goes on. */
 export type RunEvent =
@@ -44,6 +45,12 @@ export type RunEvent =
     readonly message: string;
   };
 
+/** An engine process, as a run uses it. */
+export type EngineProcess = Pick<
+  WorkerClient,
+  "pid" | "request" | "kill" | "close"
+>;
+
 /** How to run. */
 export interface RunOptions {
   /** The run folder. @default results/runs/<experiment>/<run id> */
@@ -67,6 +74,8 @@ export interface RunOptions {
   readonly measureRate?: boolean;
   /** Folder of cached moments. @default in the suite's cache folder */
   readonly momentsFolder?: string;
+  /** Starts an engine process. @default new WorkerClient */
+  startEngine?(onStderr: (line: string) => void): EngineProcess;
   onEvent?(event: RunEvent): void;
 }
 

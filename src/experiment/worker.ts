@@ -2,20 +2,13 @@
 // replies on standard output. It owns graphs and devices; when it dies, the
 // parent records the cell and starts another.
 
-import process from "node:process";
 import { gemm32 } from "../linalg/gemm.ts";
 import { tensor } from "../base/tensor.ts";
-import { CellRunner, ForeseenOutOfMemory } from "./cell_runner.ts";
-import { gpuFault } from "./gpu_fault.ts";
+import { cellOutcome, oneLine, ranOutOfMemory } from "./cell_outcome.ts";
+import { CellRunner } from "./cell_runner.ts";
 import { randomTokens } from "./inputs.ts";
 import { decodedLines } from "./lines.ts";
-import { isOutOfMemory } from "./out_of_memory.ts";
-import type { PlannedCell } from "./plan.ts";
-import type {
-  CellOutcome,
-  WorkerReply,
-  WorkerRequest,
-} from "./worker_protocol.ts";
+import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";
 
 function reply(message: WorkerReply): void {
   let bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
@@ -38,45 +31,6 @@ const REPORT = {
   },
 };
 
-/** Highest resident memory so far; the kernel counts it from the parent's fork on. */
-function peakMemoryBytes(): number {
-  const kibibytes = process.resourceUsage().maxRSS;
-  return Math.max(kibibytes * 1024, Deno.memoryUsage().rss);
-}
-
-async function runCell(
-  runner: CellRunner,
-  cell: PlannedCell,
-): Promise<CellOutcome> {
-  const started = performance.now();
-  const common = () => ({
-    engine: runner.describe(),
-    peakMemoryBytes: peakMemoryBytes(),
-    wallSeconds: (performance.now() - started) / 1000,
-    stageSeconds: runner.stageSeconds,
-    calibrationRuns: runner.calibrationRuns,
-  });
-  try {
-    const metrics = await runner.run(cell);
-    return { status: "ok", metrics, ...common() };
-  } catch (error) {
-    const message = oneLine(error);
-    if (error instanceof ForeseenOutOfMemory) {
-      return { status: "oom", error: error.message, ...common() };
-    }
-    const fault = gpuFault(error);
-    return {
-      status: fault === "out-of-memory" || isOutOfMemory(message)
-        ? "oom"
-        : "failed",
-      error: message,
-      ...(fault === "lost" ? { fatal: true } : {}),
-      ...(error instanceof Error && error.stack ? { stack: error.stack } : {}),
-      ...common(),
-    };
-  }
-}
-
 /** GFLOPS of an f32 product of 1024 x 1024 matrices: the best of 10, since others only slow it down. */
 async function gemmRate(): Promise<number> {
   const size = 1024;
@@ -89,13 +43,6 @@ async function gemmRate(): Promise<number> {
     best = Math.min(best, (performance.now() - start) / 1000);
   }
   return 2 * size ** 3 / best / 1e9;
-}
-
-function oneLine(error: unknown): string {
-  const text = error instanceof Error
-    ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}`
-    : String(error);
-  return text.replaceAll(/\s*\n\s*/g, " ");
 }
 
 /** Answers requests one after the other. */
@@ -120,18 +67,17 @@ class Worker {
           }
           reply({
             type: "outcome",
-            outcome: await runCell(this.#runner, request.cell),
+            outcome: await cellOutcome(this.#runner, request.cell),
           });
           break;
         default:
           request satisfies never;
       }
     } catch (error) {
-      const message = oneLine(error);
       reply({
         type: "error",
-        message,
-        oom: gpuFault(error) === "out-of-memory" || isOutOfMemory(message),
+        message: oneLine(error),
+        oom: ranOutOfMemory(error),
         ...(error instanceof Error && error.stack
           ? { stack: error.stack }
           : {}),

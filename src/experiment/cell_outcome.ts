@@ -1,0 +1,67 @@
+// What came of a cell in the engine process: its metrics, or which kind of
+// failure it was.
+
+import process from "node:process";
+import { ForeseenOutOfMemory } from "./cell_runner.ts";
+import type { CellRunner } from "./cell_runner.ts";
+import { gpuFault } from "./gpu_fault.ts";
+import { isOutOfMemory } from "./out_of_memory.ts";
+import type { PlannedCell } from "./plan.ts";
+import type { CellOutcome } from "./worker_protocol.ts";
+
+/** Highest resident memory so far; the kernel counts it from the parent's fork on. */
+function peakMemoryBytes(): number {
+  const kibibytes = process.resourceUsage().maxRSS;
+  return Math.max(kibibytes * 1024, Deno.memoryUsage().rss);
+}
+
+/**
+ * Runs a cell; a failure is an outcome, too.
+ *
+ * @param runner Runs it.
+ * @param cell Of the plan.
+ */
+export async function cellOutcome(
+  runner: Pick<
+    CellRunner,
+    "run" | "describe" | "stageSeconds" | "calibrationRuns"
+  >,
+  cell: PlannedCell,
+): Promise<CellOutcome> {
+  const started = performance.now();
+  const common = () => ({
+    engine: runner.describe(),
+    peakMemoryBytes: peakMemoryBytes(),
+    wallSeconds: (performance.now() - started) / 1000,
+    stageSeconds: runner.stageSeconds,
+    calibrationRuns: runner.calibrationRuns,
+  });
+  try {
+    const metrics = await runner.run(cell);
+    return { status: "ok", metrics, ...common() };
+  } catch (error) {
+    if (error instanceof ForeseenOutOfMemory) {
+      return { status: "oom", error: error.message, ...common() };
+    }
+    return {
+      status: ranOutOfMemory(error) ? "oom" : "failed",
+      error: oneLine(error),
+      ...(gpuFault(error) === "lost" ? { fatal: true } : {}),
+      ...(error instanceof Error && error.stack ? { stack: error.stack } : {}),
+      ...common(),
+    };
+  }
+}
+
+/** Whether an error says that memory ran out, the device's or the system's. */
+export function ranOutOfMemory(error: unknown): boolean {
+  return gpuFault(error) === "out-of-memory" || isOutOfMemory(oneLine(error));
+}
+
+/** An error's name and message in one line. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error
+    ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}`
+    : String(error);
+  return text.replaceAll(/\s*\n\s*/g, " ");
+}

@@ -1,9 +1,16 @@
-// deno task devices [--json]: what this machine can compute on. Lists only what
-// answers; a bundled provider still needs hardware that it accepts.
+// deno task devices [--dawn] [--json]: what this machine can compute on, and how
+// fast its GPUs move memory.
 
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { InputError } from "../base/errors.ts";
-import { EXIT, parseFlags, print, runVerb } from "./terminal.ts";
+import { InputError, UnavailableError } from "../base/errors.ts";
+import { isDawnInstalled } from "../engine/webgpu/device/dawn_provider.ts";
+import type { GpuProvider } from "../engine/webgpu/device/gpu.ts";
+import {
+  listAdapters,
+  type ListedAdapter,
+} from "../engine/webgpu/device/list_adapters.ts";
+import { describeDevices } from "./device_text.ts";
+import { EXIT, isVerbose, parseFlags, print, runVerb } from "./terminal.ts";
 
 /** The processor. */
 export interface Processor {
@@ -12,15 +19,12 @@ export interface Processor {
   readonly memoryBytes: number;
 }
 
-/** A WebGPU adapter that Deno's navigator.gpu gives. */
-export interface GpuAdapter {
-  readonly powerPreference: string;
-  readonly description: string;
-  readonly vendor: string;
-  /** True for a software rasterizer. */
-  readonly isFallback: boolean;
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
+/** What a WebGPU provider gives. */
+export interface ProviderListing {
+  readonly provider: GpuProvider;
+  readonly adapters: readonly ListedAdapter[];
+  /** Why there are no adapters, where that is not the machine's doing. */
+  readonly note?: string;
 }
 
 /** An execution provider that onnxruntime was built with. */
@@ -33,89 +37,49 @@ export interface OnnxProvider {
 /** What a machine can compute on. */
 export interface Devices {
   readonly processor: Processor;
-  readonly adapters: readonly GpuAdapter[];
+  readonly webgpu: readonly ProviderListing[];
   readonly onnxruntime:
     | { readonly version: string; readonly providers: readonly OnnxProvider[] }
     | { readonly error: string };
 }
 
-// Limits that decide which models fit.
-const LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupsPerDimension",
-] as const;
+/** What to look for. */
+export interface FindOptions {
+  /** Whether to install Dawn where it is not. @default false */
+  readonly dawn?: boolean;
+}
 
-/** Looks for everything that can compute here. */
-export async function findDevices(): Promise<Devices> {
+/** Looks for everything that can compute here, and measures the GPUs. */
+export async function findDevices(
+  options: FindOptions = {},
+): Promise<Devices> {
   return {
     processor: {
       model: cpus()[0]?.model.trim() ?? "unknown",
       cores: availableParallelism(),
       memoryBytes: totalmem(),
     },
-    adapters: await findAdapters(),
+    webgpu: [await findAdapters("deno"), await findDawn(options.dawn === true)],
     onnxruntime: await findProviders(),
   };
 }
 
-/** Text for people: one device a paragraph. */
-export function describeDevices(devices: Devices): string {
-  const { processor, adapters, onnxruntime } = devices;
-  const lines = [
-    `CPU      ${processor.model}, ${processor.cores} cores, ${
-      (processor.memoryBytes / 2 ** 30).toFixed(1)
-    } GiB`,
-  ];
-  if (adapters.length === 0) {
-    lines.push("WebGPU   no adapter answers");
-  }
-  for (const adapter of adapters) {
-    const kind = adapter.isFallback ? " (software, not a GPU)" : "";
-    lines.push(
-      `WebGPU   ${adapter.description}${kind}`,
-      `         vendor ${adapter.vendor || "not named"}`,
-      `         features: ${adapter.features.join(", ") || "none"}`,
-      ...Object.entries(adapter.limits).map(([name, value]) =>
-        `         ${name} ${value}`
-      ),
-    );
-  }
-  if ("error" in onnxruntime) {
-    lines.push(`onnx     does not load: ${onnxruntime.error}`);
-    return lines.join("\n");
-  }
-  lines.push(`onnx     onnxruntime ${onnxruntime.version}`);
-  for (const { name, bundled } of onnxruntime.providers) {
-    lines.push(
-      `         ${name}: ${bundled ? "bundled" : "needs its own library"}`,
-    );
-  }
-  return lines.join("\n");
+async function findDawn(install: boolean): Promise<ProviderListing> {
+  if (install || isDawnInstalled()) return await findAdapters("dawn");
+  return {
+    provider: "dawn",
+    adapters: [],
+    note: "not installed; --dawn downloads it (45 MB)",
+  };
 }
 
-async function findAdapters(): Promise<GpuAdapter[]> {
-  const found = new Map<string, GpuAdapter>();
-  for (const powerPreference of ["high-performance", "low-power"] as const) {
-    const adapter = await navigator.gpu?.requestAdapter({ powerPreference });
-    if (!adapter) continue;
-    const { vendor, description, device } = adapter.info;
-    const name = description || device || "unnamed adapter";
-    if (found.has(name)) continue;
-    found.set(name, {
-      powerPreference,
-      description: name,
-      vendor,
-      isFallback: adapter.info.isFallbackAdapter,
-      features: [...adapter.features].sort(),
-      limits: Object.fromEntries(
-        LIMITS.map((limit) => [limit, adapter.limits[limit]]),
-      ),
-    });
+async function findAdapters(provider: GpuProvider): Promise<ProviderListing> {
+  try {
+    return { provider, adapters: await listAdapters(provider) };
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+    return { provider, adapters: [], note: error.message };
   }
-  return [...found.values()];
 }
 
 async function findProviders(): Promise<Devices["onnxruntime"]> {
@@ -135,9 +99,14 @@ async function findProviders(): Promise<Devices["onnxruntime"]> {
 
 const HELP = `deno task devices [options]
 
-Lists what this machine can compute on.
+Lists what this machine can compute on: the processor, the GPUs through both
+WebGPU providers with the bandwidth of a copy measured on each, and the
+providers of onnxruntime. A software adapter computes right, but says nothing
+about speed.
 
-  --json       as JSON
+  --dawn       look through Dawn too where it is not installed yet (downloads 45 MB)
+  --json       as JSON, with every feature and limit
+  -v           every feature and limit
   --help       this text`;
 
 /**
@@ -148,7 +117,7 @@ Lists what this machine can compute on.
  * @throws {InputError} If an argument is not an option of it.
  */
 export async function devices(args: readonly string[]): Promise<number> {
-  const flags = parseFlags(args, { boolean: ["json"] });
+  const flags = parseFlags(args, { boolean: ["dawn", "json"] });
   if (flags["help"] === true) {
     print(HELP);
     return EXIT.ok;
@@ -158,11 +127,11 @@ export async function devices(args: readonly string[]): Promise<number> {
       `Cannot take ${flags._.join(", ")}: deno task devices takes no arguments`,
     );
   }
-  const found = await findDevices();
+  const found = await findDevices({ dawn: flags["dawn"] === true });
   print(
     flags["json"] === true
       ? JSON.stringify(found, null, 2)
-      : describeDevices(found),
+      : describeDevices(found, isVerbose(args)),
   );
   return EXIT.ok;
 }

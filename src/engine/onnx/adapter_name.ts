@@ -2,6 +2,8 @@
 // which adapter it took, so the same request is made of Deno's own WebGPU, with
 // the driver that NVIDIA's own tool reports beside it.
 
+import { nvidiaGpu } from "../webgpu/device/nvidia.ts";
+
 /**
  * Names the high-performance GPU of this machine.
  *
@@ -14,23 +16,6 @@ export async function adapterName(): Promise<string | undefined> {
   if (!adapter) return undefined;
   const { description, device, vendor } = adapter.info;
   const name = description || device || vendor;
-  const driver = /nvidia/i.test(name) ? await nvidiaDriver() : undefined;
-  return driver === undefined ? name : `${name}, driver ${driver}`;
-}
-
-async function nvidiaDriver(): Promise<string | undefined> {
-  try {
-    // Loader variables in the environment would need every permission to run.
-    const { success, stdout } = await new Deno.Command("nvidia-smi", {
-      clearEnv: true,
-      env: { PATH: Deno.env.get("PATH") ?? "" },
-      args: ["--query-gpu=driver_version", "--format=csv,noheader"],
-      stderr: "null",
-    }).output();
-    const version = new TextDecoder().decode(stdout).split("\n", 1)[0]?.trim();
-    return success && version ? version : undefined;
-  } catch {
-    // Not installed or not permitted: the name alone must do.
-    return undefined;
-  }
+  const nvidia = /nvidia/i.test(name) ? await nvidiaGpu() : undefined;
+  return nvidia === undefined ? name : `${name}, driver ${nvidia.driver}`;
 }

@@ -123,7 +123,7 @@ export class GpuDevice implements Gpu {
       this.#unsubmitted += bytes;
       this.#unwaited += bytes;
       if (this.#unsubmitted >= SUBMIT_EVERY) this.#submit([]);
-      if (this.#unwaited >= WAIT_EVERY) this.#drainWrites();
+      if (this.#unwaited >= WAIT_EVERY) this.#waitQuietly();
     }
   }
 
@@ -204,6 +204,8 @@ export class GpuDevice implements Gpu {
     this.#closed = true;
     for (const arena of this.#arenas) arena.destroy();
     this.#pipelines.clear();
+    // Deno frees destroyed buffers when the device is waited for.
+    this.#waitQuietly();
     this.#readback.destroy();
     this.#faults.close();
     this.device.destroy();
@@ -237,11 +239,11 @@ export class GpuDevice implements Gpu {
     this.#unsubmitted = 0;
   }
 
-  #drainWrites(): void {
+  #waitQuietly(): void {
     try {
       this.#readback.wait();
     } catch {
-      // The next read or settle() says what is wrong.
+      // What is wrong with the device is said by the next read or settle().
     }
     this.#unwaited = 0;
   }

@@ -99,7 +99,7 @@ export class Readback {
     if (!this.#immediate) return false;
     const staging = this.#idle.shift()!;
     this.#idle.push(staging);
-    this.#mapAtOnce(staging, 4);
+    this.#mapAtOnce(staging, new Uint8Array(4));
     return true;
   }
 
@@ -122,18 +122,17 @@ export class Readback {
     for (let done = 0; done < bytes; done += staging.size) {
       const piece = Math.min(staging.size, bytes - done);
       this.#copy(source, byteOffset + done, staging, piece);
-      whole.set(this.#mapAtOnce(staging, piece), done);
+      this.#mapAtOnce(staging, whole.subarray(done, done + piece));
     }
     return whole.buffer;
   }
 
-  #mapAtOnce(staging: GPUBuffer, bytes: number): Uint8Array {
+  #mapAtOnce(staging: GPUBuffer, into: Uint8Array): void {
     // The call waits for the device; its promise says nothing that the next
     // line does not.
-    staging.mapAsync(GPUMapMode.READ, 0, bytes).catch(() => {});
-    const copy = new Uint8Array(staging.getMappedRange(0, bytes).slice(0));
+    staging.mapAsync(GPUMapMode.READ, 0, into.length).catch(() => {});
+    into.set(new Uint8Array(staging.getMappedRange(0, into.length)));
     staging.unmap();
-    return copy;
   }
 
   /** All copies are submitted before the first is awaited: later work must not change what is read. */

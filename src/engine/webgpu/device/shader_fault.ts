@@ -52,7 +52,7 @@ function complaint(message: string): string {
     "",
   );
   const remarks = rest.flatMap((line) =>
-    /^(?:│\s*)?(?:\^+|=|─+\s*\^)\s+(.+)$/.exec(line)?.[1] ?? []
+    /^[│\s]*(?:(?:\^+\s+)+|=\s+|─+\^?\s+)(.+)$/.exec(line)?.[1] ?? []
   ).filter((remark) => !headline.includes(remark));
   return oneLine([headline, ...remarks].join("; "));
 }

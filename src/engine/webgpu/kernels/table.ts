@@ -1,6 +1,11 @@
 // Every kernel with the cases it is checked and timed on.
 
 import { argmaxEntry } from "./argmax_cases.ts";
+import { absorbEntry } from "./absorb_cases.ts";
+import { attentionDecodeEntry } from "./attention_decode_cases.ts";
+import { attentionMergeEntry } from "./attention_merge_cases.ts";
+import { attentionPrefillEntry } from "./attention_prefill_cases.ts";
+import { rotateStoreEntry } from "./rotate_store_cases.ts";
 import { crossEntropyEntry } from "./cross_entropy_cases.ts";
 import { gramEntry } from "./gram_cases.ts";
 import { embedEntry } from "./embed_cases.ts";
@@ -22,4 +27,9 @@ export const KERNELS: readonly KernelEntry[] = [
   gemvEntry,
   linearEntry,
   rmsNormEntry,
+  absorbEntry,
+  attentionDecodeEntry,
+  attentionMergeEntry,
+  attentionPrefillEntry,
+  rotateStoreEntry,
 ];

@@ -5,6 +5,7 @@ import { absorbEntry } from "./absorb_cases.ts";
 import { attentionDecodeEntry } from "./attention_decode_cases.ts";
 import { attentionMergeEntry } from "./attention_merge_cases.ts";
 import { attentionPrefillEntry } from "./attention_prefill_cases.ts";
+import { attentionSumsEntry } from "./attention_sums_cases.ts";
 import { rotateStoreEntry } from "./rotate_store_cases.ts";
 import { crossEntropyEntry } from "./cross_entropy_cases.ts";
 import { gramEntry } from "./gram_cases.ts";
@@ -31,5 +32,6 @@ export const KERNELS: readonly KernelEntry[] = [
   attentionDecodeEntry,
   attentionMergeEntry,
   attentionPrefillEntry,
+  attentionSumsEntry,
   rotateStoreEntry,
 ];

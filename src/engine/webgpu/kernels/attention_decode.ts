@@ -1,6 +1,7 @@
 // Attention of one query row a sequence to its cache, in splits of the keys.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
+import { attentionDecodeLanes } from "./attention_decode_lanes.ts";
 import {
   isVector,
   keyLoads,
@@ -46,6 +47,8 @@ export interface AttentionDecodeArgs {
   readonly stats: GPUBuffer;
   /** For the work's size: keys of all sequences together. */
   readonly keys?: number;
+  /** Never the form that needs subgroups. @default false */
+  readonly plain?: boolean;
 }
 
 /**
@@ -59,6 +62,9 @@ export function attentionDecode(
   arena: Arena,
   args: AttentionDecodeArgs,
 ): Dispatch[] {
+  const work = workOf(args);
+  const fast = args.plain ? undefined : attentionDecodeLanes(arena, args, work);
+  if (fast !== undefined) return [fast];
   const { heads, keyGroups, valueGroups, firstWidth, secondWidth } = args;
   const { valueWidth, batch, splits } = args;
   const groups = Math.max(keyGroups, valueGroups);
@@ -126,7 +132,7 @@ export function attentionDecode(
       blocks: { u32: blocks },
     },
     grid: [groups * blocks, splits, batch],
-    ...workOf(args),
+    ...work,
   })];
 }
 

@@ -33,6 +33,7 @@ interface Shape extends DecodeSizes {
   /** Standard deviation of the scores. @default 1 */
   readonly spread?: number;
   readonly gpuOnly?: boolean;
+  readonly plain?: boolean;
 }
 
 const GQA: Shape = {
@@ -69,6 +70,7 @@ const MLA: Shape = {
 
 const PARITY: readonly Shape[] = [
   GQA,
+  { ...headDim(GQA, 8), label: "GQA d 8, plain", plain: true },
   { ...headDim(GQA, 8), label: "MHA d 8, 1 split", heads: 2, splits: 1 },
   {
     ...headDim(GQA, 64),
@@ -91,6 +93,14 @@ const PARITY: readonly Shape[] = [
   MLA,
   { ...MLA, label: "MLA m 0", secondWidth: 0 },
   { ...MLA, label: "spread 60", spread: 60 },
+  {
+    ...MLA,
+    label: "MLA r 20 m 6, spread 60",
+    spread: 60,
+    firstWidth: 20,
+    valueWidth: 20,
+    secondWidth: 6,
+  },
   {
     ...MLA,
     label: "MLA r 24 m 8, f16, H 9",

@@ -134,13 +134,14 @@ function recordSums(
   return attentionSums(arena, {
     ...layer.attentionInputs,
     lse,
+    tiles: layout.tiles,
+    tileCount: layout.tileCount,
+    tileRows: layout.tileRows,
     rows: layout.rows,
-    rowSequence: layout.rowSequence,
-    rowPosition: layout.rowPosition,
-    spans: layout.spans,
+    distances: layout.longest,
     received,
     massByDistance: byDistance,
-    longest: layout.longest,
+    scores: layout.scores,
   });
 }
 

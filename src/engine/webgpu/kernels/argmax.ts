@@ -27,7 +27,7 @@ export interface ArgmaxArgs {
   readonly scratch?: GPUBuffer;
   /** Columns that a workgroup takes; a multiple of 4. @default 4096 */
   readonly chunk?: number;
-  /** Threads of a workgroup of the first stage; a power of two. @default 256 */
+  /** Threads of a workgroup of the first stage; a power of two. @default 256, but 16 on software adapters, where barriers are slow */
   readonly threads?: number;
 }
 
@@ -50,7 +50,8 @@ export function argmaxScratchBytes(
  */
 export function argmax(arena: Arena, args: ArgmaxArgs): Dispatch[] {
   const { logits, rows, columns, tokens, lengths } = args;
-  const { chunk = CHUNK, threads = 256 } = args;
+  const { chunk = CHUNK } = args;
+  const threads = args.threads ?? (arena.gpu.facts.software ? 16 : 256);
   if (!(rows > 0 && columns > 0)) {
     throw new RangeError(
       `Cannot choose tokens as rows and columns must be positive: current values are ${rows} and ${columns}`,

@@ -30,7 +30,7 @@ export interface VocabularyPartialArgs {
   readonly state: GPUBuffer;
   /** Whether this is the first chunk: the state's contents are then not read. */
   readonly first: boolean;
-  /** Threads a row; a power of two. @default 256 */
+  /** Threads a row; a power of two. @default 256, but 16 on software adapters, where barriers are slow */
   readonly threads?: number;
 }
 
@@ -54,10 +54,11 @@ export function vocabularyPartial(
   }
   const { element, offset, stride } = logits;
   const vector = offset % 4 === 0 && stride % 4 === 0;
+  const threads = args.threads ?? (arena.gpu.facts.software ? 16 : 256);
   return [dispatchOf(arena, {
     label: `vocabularyPartial [${rows}, ${columns}]`,
     source: PARTIAL,
-    constants: { VECTOR: vector, THREADS: args.threads ?? 256 },
+    constants: { VECTOR: vector, THREADS: threads },
     bindings: {
       logits: {
         buffer: logits.buffer,

@@ -11,7 +11,6 @@ import {
 import { isAligned, rowBinding } from "./row_access.ts";
 
 const SOURCE = readWgsl("rms_norm.wgsl", import.meta.url);
-const HALVINGS = 8;
 
 /** What rmsNorm() takes. */
 export interface RmsNormArgs {
@@ -24,6 +23,8 @@ export interface RmsNormArgs {
   readonly rows: number;
   readonly width: number;
   readonly eps: number;
+  /** Threads of a row; a power of two. @default 256, but 16 on software adapters, where barriers are slow */
+  readonly threads?: number;
 }
 
 /**
@@ -35,13 +36,14 @@ export interface RmsNormArgs {
  */
 export function rmsNorm(arena: Arena, args: RmsNormArgs): Dispatch[] {
   const { x, weight, out, rows, width, eps } = args;
+  const threads = args.threads ?? (arena.gpu.facts.software ? 16 : 256);
   const vector = width % 4 === 0 && isAligned(x, 4) && isAligned(out, 4);
   return [dispatchOf(arena, {
     label: `rmsNorm ${rows}x${width}`,
     source: SOURCE,
     constants: {
-      THREADS: 2 ** HALVINGS,
-      HALVINGS,
+      THREADS: threads,
+      HALVINGS: Math.log2(threads),
       VECTOR: vector,
       OUT: out.element,
     },

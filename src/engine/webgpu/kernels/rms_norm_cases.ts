@@ -15,6 +15,7 @@ interface Shape {
   readonly offset?: number;
   readonly stride?: number;
   readonly outElement?: Element;
+  readonly threads?: number;
   /** Standard deviation of the input. */
   readonly std?: number;
 }
@@ -25,7 +26,7 @@ export const rmsNormEntry: KernelEntry = {
   parity: ([
     { rows: 3, width: 64 },
     { rows: 5, width: 33, stride: 40 },
-    { rows: 2, width: 1100, offset: 8, stride: 1104 },
+    { rows: 2, width: 1100, offset: 8, stride: 1104, threads: 256 },
     { rows: 3, width: 1027, offset: 1, stride: 1031, std: 1e3 },
     { rows: 2, width: 48, std: 1e-4 },
     { rows: 4, width: 52, outElement: "f16" },
@@ -36,7 +37,8 @@ export const rmsNormEntry: KernelEntry = {
 };
 
 function parity(shape: Shape): KernelCase {
-  const { rows, width, offset = 0, outElement = "f32", std = 1 } = shape;
+  const { rows, width, offset = 0, outElement = "f32", std = 1, threads } =
+    shape;
   return {
     label: `rows ${rows}, D ${width}, offset ${offset}, std ${std}, ` +
       outElement,
@@ -58,6 +60,7 @@ function parity(shape: Shape): KernelCase {
           rows,
           width,
           eps: EPS,
+          ...(threads !== undefined && { threads }),
         }),
         outputs: [rowsOutput({
           view,

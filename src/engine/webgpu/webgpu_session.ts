@@ -1,8 +1,9 @@
 // One model on a GPU.
 
 import type { MomentsSink } from "../../model/moments.ts";
-import { batchLength } from "../batch_length.ts";
+import { batchLength, longestLength } from "../batch_length.ts";
 import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
+import { checkTokenWeights } from "../token_weights.ts";
 import type { Gpu } from "./device/gpu.ts";
 import { Decoding } from "./plan/decoding.ts";
 import type { GpuModel } from "./plan/gpu_model.ts";
@@ -50,7 +51,7 @@ export class WebgpuSession implements Session {
 
   async prefill(tokens: readonly Int32Array[], reserve = 0): Promise<void> {
     const model = this.#open();
-    this.#check(tokens, "prefill");
+    longestLength(tokens, model.vocabSize, "prefill");
     if (!Number.isInteger(reserve) || reserve < 0) {
       throw new RangeError(
         `Cannot prefill as reserve must be a non-negative integer: current value is ${reserve}`,
@@ -99,8 +100,8 @@ export class WebgpuSession implements Session {
   ): Promise<void> {
     const model = this.#open();
     if (tokens.length === 0) return;
-    this.#check(tokens, "compute moments of");
-    checkWeights(tokens, tokenWeights);
+    longestLength(tokens, model.vocabSize, "compute moments of");
+    if (tokenWeights !== undefined) checkTokenWeights(tokens, tokenWeights);
     // A sequence is whole in its pass: sums of attention weights need all of it.
     const lengths = tokens.map(({ length }) => length);
     const most = Math.max(this.#maxRows, ...lengths);
@@ -141,29 +142,6 @@ export class WebgpuSession implements Session {
       throw new TypeError("Cannot use a session as it is closed");
     }
     return this.#model;
-  }
-
-  /** Sequences may differ in length. */
-  #check(tokens: readonly Int32Array[], action: string): void {
-    const { vocabSize } = this.#open();
-    if (tokens.length === 0) batchLength(tokens, vocabSize, action);
-    for (const sequence of tokens) batchLength([sequence], vocabSize, action);
-  }
-}
-
-function checkWeights(
-  tokens: readonly Int32Array[],
-  weights: readonly Float32Array[] | undefined,
-): void {
-  if (weights === undefined) return;
-  for (const [i, { length }] of tokens.entries()) {
-    if (weights[i]?.length !== length) {
-      throw new RangeError(
-        `Cannot compute moments as sequence ${i} must have ${length} token weights: current value is ${
-          weights[i]?.length ?? 0
-        }`,
-      );
-    }
   }
 }
 

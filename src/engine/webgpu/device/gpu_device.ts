@@ -202,9 +202,11 @@ export class GpuDevice implements Gpu {
   async destroy(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // Deno frees what is destroyed when the device is waited for, and what was
+    // written after it was submitted.
+    this.#submit([]);
     for (const arena of this.#arenas) arena.destroy();
     this.#pipelines.clear();
-    // Deno frees destroyed buffers when the device is waited for.
     this.#waitQuietly();
     this.#readback.destroy();
     this.#faults.close();

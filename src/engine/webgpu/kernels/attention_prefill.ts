@@ -21,7 +21,7 @@ export interface PrefillTile {
   readonly rowsPerThread: number;
   /** Threads along keys, at least rowsPerThread: a key tile is four times this. */
   readonly across: number;
-  /** Key columns in workgroup memory at a time, a multiple of 4. */
+  /** Columns of queries and keys in workgroup memory at a time, a multiple of 4. */
   readonly chunk: number;
 }
 
@@ -67,11 +67,11 @@ export function prefillTile(
     chunk: 16,
   };
   if (gpu.facts.software) return software;
-  const chunk = Math.ceil(Math.min(width, 128) / 4) * 4;
   const candidates: readonly PrefillTile[] = [
     // Accumulators are rowsPerThread·v/across registers: beyond 64 they spill.
-    { rows: 64, rowsPerThread: 8, across: 8, chunk },
-    { rows: 32, rowsPerThread: 4, across: 8, chunk },
+    { rows: 64, rowsPerThread: 8, across: 8, chunk: 64 },
+    { rows: 64, rowsPerThread: 8, across: 8, chunk: 32 },
+    { rows: 32, rowsPerThread: 4, across: 8, chunk: 64 },
     { rows: 32, rowsPerThread: 4, across: 8, chunk: 32 },
     { rows: 16, rowsPerThread: 2, across: 8, chunk: 32 },
     { rows: 16, rowsPerThread: 2, across: 4, chunk: 32 },
@@ -172,7 +172,8 @@ function tileSizes(
     CHUNKS: Math.ceil(width / chunk),
     K_LOADS: Math.ceil(keys * chunk / threads),
     V_LOADS: Math.ceil(keys * value4 / threads),
-    Q_STRIDE: odd(width),
+    Q_LOADS: Math.ceil(rows * chunk / threads),
+    Q_STRIDE: odd(chunk),
     // The last threads' value columns may lie past the last value.
     KV_STRIDE: odd(Math.max(chunk, Math.ceil(value4 / across) * across)),
     P_STRIDE: odd(across),

@@ -38,13 +38,19 @@ fn main(
   let tx = lane % $(TX)u;
   let ty = lane / $(TX)u;
 
-  for (var at = lane; at < $(ROWS * W4)u; at += $(THREADS)u) {
-    let row = at / $(W4)u;
-    let c = at % $(W4)u;
-    var value = vec4<f32>();
-    if (row < rows) { value = params.scale * load_query(first_row + row, head, c); }
-    q_tile[row * $(Q_STRIDE)u + c] = value;
+#if CHUNKS == 1
+#for t in 0..Q_LOADS
+  {
+    let at = lane + $(t * THREADS)u;
+    let row = at / $(CHUNK4)u;
+    if (at < $(ROWS * CHUNK4)u) {
+      var value = vec4<f32>();
+      if (row < rows) { value = params.scale * load_query(first_row + row, head, at % $(CHUNK4)u); }
+      q_tile[row * $(Q_STRIDE)u + at % $(CHUNK4)u] = value;
+    }
   }
+#end
+#end
 
   var row_max = LOWEST;
   var row_sum = 0.0;
@@ -78,6 +84,21 @@ fn main(
 #end
       // The tile before is done with.
       workgroupBarrier();
+#if CHUNKS > 1
+      // Wide queries come chunk by chunk with the keys, each time again: they lie in
+      // a cache, and rows of outputs a thread are worth more than the loads.
+#for t in 0..Q_LOADS
+      {
+        let at = lane + $(t * THREADS)u;
+        let row = at / WIDTH;
+        if (at < $(ROWS)u * WIDTH) {
+          var value = vec4<f32>();
+          if (row < rows) { value = params.scale * load_query(first_row + row, head, at % WIDTH + $(chunk * CHUNK4)u); }
+          q_tile[row * $(Q_STRIDE)u + at % WIDTH] = value;
+        }
+      }
+#end
+#end
 #for t in 0..K_LOADS
       {
         let at = lane + $(t * THREADS)u;
@@ -90,7 +111,7 @@ fn main(
         let k$(j) = kv_tile[(tx + $(TX * j)u) * $(KV_STRIDE)u + c];
 #end
 #for i in 0..RM
-        let q$(i) = q_tile[(ty + $(TY * i)u) * $(Q_STRIDE)u + $(chunk * CHUNK4)u + c];
+        let q$(i) = q_tile[(ty + $(TY * i)u) * $(Q_STRIDE)u + c];
 #end
 #for e in 0..4
 #for i in 0..RM

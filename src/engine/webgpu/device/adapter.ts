@@ -16,6 +16,20 @@ const WANTED: readonly GPUFeatureName[] = [
   MATRIX_FEATURE,
 ];
 
+// Without these a device has the least that the standard grants, whatever its
+// adapter can do.
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
 const PROVIDER_NAMES: Readonly<Record<GpuProvider, string>> = {
   deno: "Deno's own WebGPU",
   dawn: "Dawn (npm:webgpu)",
@@ -52,7 +66,7 @@ export async function requestAdapter(
 }
 
 /**
- * Opens a device with every limit of its adapter and every feature that kernels use.
+ * Opens a device with the full limits of its adapter and every feature that kernels use.
  *
  * @param provider Whose adapter it is.
  * @param adapter Used up by it.
@@ -63,11 +77,9 @@ export async function requestDevice(
   adapter: GPUAdapter,
 ): Promise<GPUDevice> {
   const listed = WANTED.filter((name) => adapter.features.has(name));
-  const requiredLimits: Record<string, number> = {};
-  for (const name in adapter.limits) {
-    const value = adapter.limits[name as keyof GPUSupportedLimits];
-    if (typeof value === "number") requiredLimits[name] = value;
-  }
+  const requiredLimits = Object.fromEntries(
+    LIMITS.map((name) => [name, adapter.limits[name]]),
+  );
   if (provider === "deno" && !listed.includes(SUBGROUPS)) {
     try {
       // Deno lists what the standard had when it was built; its devices can do

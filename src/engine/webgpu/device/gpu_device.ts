@@ -40,13 +40,14 @@ export class GpuDevice implements Gpu {
     device: GPUDevice,
     facts: AdapterFacts,
     features: GpuFeatures,
+    faults: FaultLog,
     readback: Readback,
   ) {
     this.device = device;
     this.facts = facts;
     this.features = features;
+    this.#faults = faults;
     this.#readback = readback;
-    this.#faults = new FaultLog(device, facts.provider === "deno");
     this.#host = {
       gpu: this,
       faults: this.#faults,
@@ -60,14 +61,21 @@ export class GpuDevice implements Gpu {
    * @param device Nothing else may destroy it.
    * @param facts What its adapter is.
    * @param features What kernels may use.
+   * @throws {GpuError} If it has no memory even for small buffers.
    */
   static async open(
     device: GPUDevice,
     facts: AdapterFacts,
     features: GpuFeatures,
   ): Promise<GpuDevice> {
-    const readback = await Readback.open(device, facts.provider);
-    return new GpuDevice(device, facts, features, readback);
+    const faults = new FaultLog(device, facts.provider === "deno");
+    try {
+      const readback = await Readback.open(device, facts.provider);
+      return new GpuDevice(device, facts, features, faults, readback);
+    } catch (error) {
+      device.destroy();
+      return await faults.fail(error);
+    }
   }
 
   get liveBytes(): number {

@@ -11,12 +11,19 @@ export interface NvidiaGpu {
   readonly driver: string;
 }
 
+// The tool takes a while, and its answer does not change.
+let asked: Promise<NvidiaGpu | undefined> | undefined;
+
 /**
- * Asks nvidia-smi.
+ * Asks nvidia-smi, once a process.
  *
  * @returns The first GPU, or undefined where the tool is missing or not permitted.
  */
-export async function nvidiaGpu(): Promise<NvidiaGpu | undefined> {
+export function nvidiaGpu(): Promise<NvidiaGpu | undefined> {
+  return asked ??= ask();
+}
+
+async function ask(): Promise<NvidiaGpu | undefined> {
   // Without this a terminal would be asked for the permission.
   const { state } = await Deno.permissions.query({
     name: "run",

@@ -42,7 +42,8 @@ export function allocateCache(
   const part = (label: string, width: number): View => {
     const size = batch * capacity * width * ELEMENT_BYTES[element];
     const buffer = arena.buffer(label, size);
-    bytes += buffer.size;
+    // A buffer's size is a multiple of 4, which an odd number of f16 is not.
+    bytes += buffer.size - (4 - size % 4) % 4;
     return { buffer, element, offset: 0, stride: width };
   };
   const layers = forms.map((form, i) => ({

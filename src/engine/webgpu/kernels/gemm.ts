@@ -2,8 +2,9 @@
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import type { GemmPart } from "./gemm_part.ts";
-import { gemmRegisters } from "./gemm_registers.ts";
-import type { GpuMatrix, View } from "./kernel.ts";
+import { gemmMatrixUse } from "./gemm_matrix.ts";
+import { gemmRegistersUse } from "./gemm_registers.ts";
+import { dispatchOf, type GpuMatrix, type View } from "./kernel.ts";
 import { type GemmTile, gemmTile } from "./tuning.ts";
 
 /** What gemm() takes. */
@@ -37,18 +38,37 @@ export interface GemmArgs {
  * @returns The dispatches, in any order.
  */
 export function gemm(arena: Arena, args: GemmArgs): Dispatch[] {
+  const { gpu } = arena;
+  const { rows, weight, firstWeightRow = 0 } = args;
+  const height = args.weightRows ?? weight.rows - firstWeightRow;
+  const { element } = weight;
+  const tile = args.tile ?? gemmTile(gpu, { rows, height, element });
+  return gemmParts(args).map((part) =>
+    dispatchOf(
+      arena,
+      tile.kind === "registers"
+        ? gemmRegistersUse(part, tile)
+        : gemmMatrixUse(part, tile, gpu.facts.subgroupSize),
+    )
+  );
+}
+
+/**
+ * The product by parts of W, those left out that hold none of its rows.
+ *
+ * @param args Operands.
+ * @returns A product for each buffer.
+ */
+export function gemmParts(args: GemmArgs): GemmPart[] {
   const { x, rows, weight, bias, out, outColumn = 0 } = args;
   const { firstWeightRow = 0, weightRows = weight.rows - firstWeightRow } =
     args;
-  const tile = args.tile ??
-    gemmTile(arena.gpu, { rows, height: weightRows, element: weight.element });
   const end = firstWeightRow + weightRows;
-  const dispatches: Dispatch[] = [];
-  for (const { buffer, firstRow, rows: partRows } of weight.parts) {
+  return weight.parts.flatMap(({ buffer, firstRow, rows: partRows }) => {
     const first = Math.max(firstWeightRow, firstRow);
     const height = Math.min(end, firstRow + partRows) - first;
-    if (height <= 0) continue;
-    const part: GemmPart = {
+    if (height <= 0) return [];
+    return {
       x,
       rows,
       weight,
@@ -60,7 +80,5 @@ export function gemm(arena: Arena, args: GemmArgs): Dispatch[] {
       out: { ...out, offset: out.offset + outColumn + first - firstWeightRow },
       accumulate: args.accumulate ?? false,
     };
-    dispatches.push(gemmRegisters(arena, part, tile));
-  }
-  return dispatches;
+  });
 }

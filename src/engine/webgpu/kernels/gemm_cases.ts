@@ -1,6 +1,7 @@
 // Cases of gemm(): sizes that end inside tiles, all kinds of tiles, views inside
 // wider rows, weights in parts, chunks of a vocabulary.
 
+import type { Gpu } from "../device/gpu.ts";
 import { gemm } from "./gemm.ts";
 import type { Element } from "./kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
@@ -9,7 +10,7 @@ import {
   productCase,
   type ProductShape,
 } from "./product_case.ts";
-import type { GemmTile } from "./tuning.ts";
+import { fitsTile, type GemmTile, type MatrixTile } from "./tuning.ts";
 
 const SMALL: GemmTile = {
   kind: "registers",
@@ -37,6 +38,12 @@ const DEEP: GemmTile = {
   threadRows: 8,
   threadColumns: 8,
 };
+
+// Subgroups side by side, one above the other, and both; few fragments and many.
+const MATRIX_SMALL = matrixTile(32, 64, 64, 1, 4);
+const MATRIX_TALL = matrixTile(64, 32, 32, 2, 1);
+const MATRIX_LARGE = matrixTile(128, 128, 64, 2, 4);
+const MATRIX_LARGEST = matrixTile(256, 128, 32, 4, 2);
 
 /** gemm() in the table of kernels. */
 export const gemmEntry: KernelEntry = {
@@ -80,8 +87,43 @@ export const gemmEntry: KernelEntry = {
         outOffset: 2,
       }),
     ),
+    // Whole tiles alone, then tiles that end inside.
+    matrices(MATRIX_SMALL, product(64, 128, 128, "f16")),
+    matrices(MATRIX_SMALL, product(30, 100, 72, "f16", { rowsPerPart: 33 })),
+    matrices(
+      MATRIX_TALL,
+      product(70, 50, 96, "f16", {
+        bias: true,
+        accumulate: true,
+        outColumn: 3,
+      }),
+    ),
+    matrices(MATRIX_TALL, product(65, 33, 45, "f16", { xOffset: 1 })),
+    matrices(
+      MATRIX_LARGE,
+      product(150, 300, 136, "f16", {
+        firstWeightRow: 5,
+        weightRows: 270,
+        outColumn: 4,
+      }),
+    ),
+    matrices(
+      MATRIX_LARGE,
+      product(130, 140, 576, "f16", { xElement: "f16", accumulate: true }),
+    ),
+    matrices(
+      MATRIX_LARGE,
+      product(129, 130, 77, "f16", {
+        xElement: "f16",
+        xOffset: 3,
+        outElement: "f16",
+        outOffset: 2,
+      }),
+    ),
+    matrices(MATRIX_LARGEST, product(300, 200, 104, "f16", { bias: true })),
+    matrices(MATRIX_LARGEST, product(512, 256, 96, "f16")),
     productCase(product(1, 3, 5, "f32", { note: "tile of tuning" }), gemm),
-    productCase(product(40, 33, 24, "f16", { note: "tile of tuning" }), gemm),
+    productCase(product(40, 33, 24, "f32", { note: "tile of tuning" }), gemm),
   ],
   bench: [
     // SmolLM2-135M: query, key and value; gate and up; down; a chunk of the head.
@@ -105,6 +147,35 @@ function product(
   more: Partial<ProductShape> = {},
 ): ProductShape {
   return { rows, height, width, element, ...more };
+}
+
+function matrixTile(
+  rows: number,
+  columns: number,
+  depth: number,
+  subgroupRows: number,
+  subgroupColumns: number,
+): MatrixTile {
+  return {
+    kind: "matrix",
+    rows,
+    columns,
+    depth,
+    subgroupRows,
+    subgroupColumns,
+  };
+}
+
+function matrices(tile: MatrixTile, shape: ProductShape): KernelCase {
+  const { rows, columns, depth, subgroupRows, subgroupColumns } = tile;
+  const note = `matrices ${rows}x${columns}x${depth} by ` +
+    `${subgroupRows}x${subgroupColumns}`;
+  const needs = ["f16", "subgroups", "subgroupMatrix"] as const;
+  const fits = (gpu: Gpu) => fitsTile(gpu, tile);
+  return productCase(
+    { ...shape, note, needs, fits, halfInput: true },
+    (arena, args) => gemm(arena, { ...args, tile }),
+  );
 }
 
 function registers(tile: GemmTile, shape: ProductShape): KernelCase {

@@ -1,8 +1,7 @@
 // x·Wᵀ by tiles of f32 sums in registers: every device, f16 or f32 in memory.
 
-import type { Arena, Dispatch } from "../device/gpu.ts";
 import { type GemmPart, gemmUse } from "./gemm_part.ts";
-import { dispatchOf, readWgsl } from "./kernel.ts";
+import { type KernelUse, readWgsl } from "./kernel.ts";
 import type { RegisterTile } from "./tuning.ts";
 
 const SOURCE = readWgsl("gemm_registers.wgsl", import.meta.url);
@@ -10,16 +9,14 @@ const SOURCE = readWgsl("gemm_registers.wgsl", import.meta.url);
 /**
  * One product by register tiles.
  *
- * @param arena Owns the parameters.
  * @param part Operands.
  * @param tile Sizes of tiles.
- * @returns One dispatch.
+ * @returns What dispatchOf() takes.
  */
-export function gemmRegisters(
-  arena: Arena,
+export function gemmRegistersUse(
   part: GemmPart,
   tile: RegisterTile,
-): Dispatch {
+): KernelUse {
   const weightType = part.weight.element === "f16"
     ? "array<vec2<u32>>"
     : "array<vec4<f32>>";
@@ -29,7 +26,7 @@ export function gemmRegisters(
   // Blocks of 4 by 4 numbers that threads load.
   const xBlocks = tile.rows * tile.depth / 16;
   const wBlocks = tile.columns * tile.depth / 16;
-  return dispatchOf(arena, {
+  return {
     ...use,
     source: prelude + SOURCE,
     constants: {
@@ -49,5 +46,5 @@ export function gemmRegisters(
       Math.ceil(part.height / tile.columns),
       1,
     ],
-  });
+  };
 }

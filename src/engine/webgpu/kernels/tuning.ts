@@ -45,8 +45,20 @@ export interface RegisterTile {
   readonly threadColumns: number;
 }
 
+/** How gemm() with subgroup matrices cuts its work; see gemm_matrix.wgsl. */
+export interface MatrixTile {
+  readonly kind: "matrix";
+  /** Rows of x and rows of W of a workgroup, columns at a time: multiples of 16. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  /** Subgroups that share the tile: each takes a multiple of 16 on both sides. */
+  readonly subgroupRows: number;
+  readonly subgroupColumns: number;
+}
+
 /** How gemm() cuts its work. */
-export type GemmTile = RegisterTile;
+export type GemmTile = RegisterTile | MatrixTile;
 
 /** A product of many rows. */
 export interface GemmSize {
@@ -70,10 +82,54 @@ const FULL = 128;
 export function gemmTile(gpu: Gpu, size: GemmSize): GemmTile {
   if (gpu.facts.software) return registerTile(16, 16, 8, 4, 4);
   const { rows, height } = size;
+  const tile = matrixTile(rows, height);
+  if (size.element === "f16" && fitsTile(gpu, tile)) return tile;
   if (rows <= 32) return registerTile(32, 64, 16, 4, 4);
   const large = Math.ceil(rows / 128) * Math.ceil(height / 128);
   if (rows > 64 && large >= FULL) return registerTile(128, 128, 16, 8, 8);
   return registerTile(64, 64, 16, 8, 4);
+}
+
+/**
+ * Whether a device can multiply by subgroup matrices in such tiles: its subgroups
+ * have one size, and its workgroup memory holds the tile.
+ *
+ * @param gpu The device.
+ * @param tile The tile.
+ */
+export function fitsTile(gpu: Gpu, tile: MatrixTile): boolean {
+  const { features, facts } = gpu;
+  const subgroups = tile.subgroupRows * tile.subgroupColumns;
+  const bytes = 2 * (tile.rows + tile.columns) * (tile.depth + 8) +
+    1024 * subgroups;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } =
+    facts.limits;
+  return features.subgroupMatrix && features.f16 && facts.subgroupSize > 0 &&
+    bytes <= maxComputeWorkgroupStorageSize &&
+    subgroups * facts.subgroupSize <= maxComputeInvocationsPerWorkgroup;
+}
+
+function matrixTile(rows: number, height: number): MatrixTile {
+  const tile = (
+    rows: number,
+    columns: number,
+    depth: number,
+    subgroupRows: number,
+    subgroupColumns: number,
+  ): MatrixTile => ({
+    kind: "matrix",
+    rows,
+    columns,
+    depth,
+    subgroupRows,
+    subgroupColumns,
+  });
+  if (rows <= 32) return tile(32, 64, 64, 1, 4);
+  const large = Math.ceil(rows / 128) * Math.ceil(height / 128);
+  if (rows <= 64 || large < FULL / 2) return tile(64, 64, 64, 2, 2);
+  const largest = Math.ceil(rows / 256) * Math.ceil(height / 128);
+  if (largest >= 4 * FULL) return tile(256, 128, 32, 4, 2);
+  return tile(128, 128, 64, 2, 4);
 }
 
 function registerTile(

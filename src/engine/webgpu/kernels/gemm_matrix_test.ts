@@ -1,0 +1,202 @@
+// The kernel of subgroup matrices on devices that have none: its text runs as it is,
+// its matrix functions replaced by loops.
+
+import { assert, assertThrows } from "@std/assert";
+import { requirement } from "../../../../tests/fixtures/requirements.ts";
+import type { Arena, Dispatch } from "../device/gpu.ts";
+import { openGpu } from "../device/open_gpu.ts";
+import { gemmMatrixUse } from "./gemm_matrix.ts";
+import { gemmParts } from "./gemm.ts";
+import { dispatchOf } from "./kernel.ts";
+import {
+  productCase,
+  type ProductOperands,
+  type ProductShape,
+} from "./product_case.ts";
+import { runCase } from "./run_case.ts";
+import type { MatrixTile } from "./tuning.ts";
+
+// As on most GPUs: fewer would be as many stores of each more.
+const LANES = 32;
+
+// A left or right matrix is where it begins in its tile; a result is a number, and
+// each lane holds its share of it.
+const FUNCTIONS = `
+const SHARE = $(256 / LANES)u;
+var<private> ownLane: u32;
+var<private> held: array<f32, $(ROWS * COLUMNS * 256 / LANES)>;
+
+fn half(unit: vec4<u32>, k: u32) -> f32 { return unpack2x16float(unit[k / 2u])[k % 2u]; }
+
+// A tile's lines are LINE apart in every load.
+fn begin(offset: u32, stride: u32) -> u32 { return offset + (stride - LINE); }
+
+fn multiply(left: u32, right: u32, result: u32) -> u32 {
+  for (var e = 0u; e < SHARE; e++) {
+    let at = e * $(LANES)u + ownLane;
+    for (var k = 0u; k < 16u; k++) {
+      let a = half(xTile[left + at / 16u * LINE + k / 8u], k % 8u);
+      let b = half(wTile[right + at % 16u * LINE + k / 8u], k % 8u);
+      held[result * SHARE + e] += a * b;
+    }
+  }
+  return result;
+}
+
+fn storeSums(offset: u32, result: u32, stride: u32) {
+  for (var e = 0u; e < SHARE; e++) {
+    let at = e * $(LANES)u + ownLane;
+    sums[offset + at / 16u * stride + at % 16u] = held[result * SHARE + e];
+  }
+}
+
+#if DIRECT
+fn storeOutput(offset: u32, result: u32, stride: u32) {
+  for (var e = 0u; e < SHARE; e++) {
+    let at = e * $(LANES)u + ownLane;
+    output[offset + at / 16u * stride + at % 16u] = held[result * SHARE + e];
+  }
+}
+#end
+`;
+
+const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
+  [
+    "subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&xTile, ",
+    "begin(",
+  ],
+  [
+    "subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&wTile, ",
+    "begin(",
+  ],
+  ["subgroupMatrixStore<row_major>(&sums, ", "storeSums("],
+  ["subgroupMatrixStore<row_major>(&output, ", "storeOutput("],
+  ["subgroupMatrixMultiplyAccumulate(", "multiply("],
+  ["subgroup_matrix_result<f32, 16, 16>()", "$(i * COLUMNS + j)u"],
+  ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
+  [
+    "  let lane =",
+    "  let subgroup = thread / $(LANES)u;\n  ownLane = thread % $(LANES)u;\n  let lane =",
+  ],
+];
+
+/** gemm() with emulated matrices. */
+function emulated(
+  arena: Arena,
+  args: ProductOperands,
+  tile: MatrixTile,
+): Dispatch[] {
+  return gemmParts(args).map((part) => {
+    const use = gemmMatrixUse(part, tile, LANES);
+    let { source } = use;
+    for (const [from, to] of REPLACEMENTS) {
+      assert(source.includes(from), `the kernel has no ${from}`);
+      source = source.replaceAll(from, to);
+    }
+    return dispatchOf(arena, { ...use, source: source + FUNCTIONS, needs: [] });
+  });
+}
+
+function tileOf(
+  rows: number,
+  columns: number,
+  depth: number,
+  subgroupRows: number,
+  subgroupColumns: number,
+): MatrixTile {
+  return {
+    kind: "matrix",
+    rows,
+    columns,
+    depth,
+    subgroupRows,
+    subgroupColumns,
+  };
+}
+
+const CASES: readonly (readonly [tile: MatrixTile, shape: ProductShape])[] = [
+  // Whole tiles, then some that end inside; two subgroups side by side, each with
+  // one above the other; three tiles deep.
+  [tileOf(32, 32, 16, 1, 2), product(80, 72, 40)],
+  [tileOf(32, 32, 32, 2, 1), product(33, 50, 96, { rowsPerPart: 19 })],
+  [
+    tileOf(16, 32, 16, 1, 1),
+    product(20, 40, 56, { bias: true, accumulate: true, outColumn: 3 }),
+  ],
+  [tileOf(16, 16, 16, 1, 1), product(17, 16, 33, { xOffset: 1 })],
+  [
+    tileOf(16, 16, 32, 1, 1),
+    product(15, 35, 40, { firstWeightRow: 5, weightRows: 27, bias: true }),
+  ],
+];
+
+const HALF_CASES: typeof CASES = [
+  [tileOf(32, 16, 32, 2, 1), product(35, 20, 48, { xElement: "f16" })],
+  [
+    tileOf(16, 16, 16, 1, 1),
+    product(18, 17, 21, { xElement: "f16", xOffset: 3, outElement: "f16" }),
+  ],
+];
+
+function product(
+  rows: number,
+  height: number,
+  width: number,
+  more: Partial<ProductShape> = {},
+): ProductShape {
+  return {
+    rows,
+    height,
+    width,
+    element: "f16",
+    halfInput: true,
+    std: 0.5,
+    ...more,
+  };
+}
+
+Deno.test({
+  name: "gemmMatrixUse() multiplies as its text says",
+  ignore: requirement("deno-gpu").ignore,
+  async fn() {
+    const gpu = await openGpu({ provider: "deno" });
+    try {
+      const cases = gpu.features.f16 ? [...CASES, ...HALF_CASES] : CASES;
+      for (const [tile, shape] of cases) {
+        const report = await runCase(
+          gpu,
+          productCase(shape, (arena, args) => emulated(arena, args, tile)),
+        );
+        assert(report.passed, `${report.label}: ${report.message}`);
+      }
+    } finally {
+      await gpu.destroy();
+    }
+  },
+});
+
+Deno.test("gemmMatrixUse() refuses a tile that threads cannot share evenly", () => {
+  const view = {
+    buffer: {} as GPUBuffer,
+    element: "f32",
+    offset: 0,
+    stride: 16,
+  } as const;
+  const [part] = gemmParts({
+    x: view,
+    rows: 4,
+    weight: {
+      rows: 8,
+      columns: 16,
+      stride: 16,
+      element: "f16",
+      parts: [{ buffer: view.buffer, firstRow: 0, rows: 8 }],
+    },
+    out: view,
+  });
+  assertThrows(
+    () => gemmMatrixUse(part!, tileOf(48, 48, 16, 3, 3), 32),
+    RangeError,
+    "multiples of 144 lines",
+  );
+});

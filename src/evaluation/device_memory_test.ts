@@ -47,26 +47,26 @@ Deno.test("measureMemoryGrowth() grows by what theory says, and shows a cache th
     const { session, request } = device(factor);
     const growth = await measureMemoryGrowth(session, request());
     assertAlmostEquals(growth.memoryGrowthRatio!, factor, 1e-6);
-    assert(growth.expectedGrowthBytes! >= 4096 * MIB);
+    assert(growth.expectedGrowthBytes! >= 8192 * MIB);
     assertEquals(growth.memoryNote, undefined);
   }
 });
 
-Deno.test("measureMemoryGrowth() asks for so much that blocks of 256 MiB do not matter", async () => {
-  const { session, request } = device(1, 256 * MIB);
+Deno.test("measureMemoryGrowth() asks for so much that blocks of 512 MiB do not matter", async () => {
+  const { session, request } = device(1, 512 * MIB);
   const growth = await measureMemoryGrowth(session, request());
   assertAlmostEquals(growth.memoryGrowthRatio!, 1, 0.1);
 });
 
-Deno.test("measureMemoryGrowth() leaves half of what is free, and a note where that is too little", async () => {
+Deno.test("measureMemoryGrowth() leaves three quarters of what is free, and a note where that is too little", async () => {
   const { device: one, session, request } = device(1);
   const state = (freeBytes: number) => () =>
     Promise.resolve({ usedBytes: one.used, freeBytes });
-  const half = await measureMemoryGrowth(
+  const quarter = await measureMemoryGrowth(
     session,
-    request({ state: state(1024 * MIB) }),
+    request({ state: state(1025 * MIB) }),
   );
-  assertAlmostEquals(half.expectedGrowthBytes! / MIB, 512, 1);
+  assertAlmostEquals(quarter.expectedGrowthBytes! / MIB, 256, 1);
   const before = one.prefills;
   const none = await measureMemoryGrowth(
     session,

@@ -11,10 +11,7 @@ import {
   cacheTheory,
   measureCache,
 } from "../evaluation/cache_bytes.ts";
-import {
-  measureMemoryGrowth,
-  type MemoryGrowth,
-} from "../evaluation/device_memory.ts";
+import type { MemoryGrowth } from "../evaluation/device_memory.ts";
 import { planBatch } from "../evaluation/memory_budget.ts";
 import { batchTokensOf, perplexity } from "../evaluation/perplexity.ts";
 import { throughput } from "../evaluation/throughput.ts";
@@ -24,6 +21,7 @@ import type { TextSource } from "../text/text_source.ts";
 import { parseByteSize } from "./byte_size.ts";
 import { Calibrator } from "./calibrator.ts";
 import { gpuFault } from "./gpu_fault.ts";
+import { GrowthMeter } from "./growth_meter.ts";
 import { type OpenedModel, openModel, randomTokens } from "./inputs.ts";
 import { type ConvertedVariant, convertVariant } from "./convert_variant.ts";
 import { weightElements } from "./weight_elements.ts";
@@ -69,6 +67,7 @@ export class CellRunner {
   readonly #ids = new Map<string, Int32Array>();
   readonly #calibrator: Calibrator;
   readonly #clock = new StageClock();
+  readonly #growthMeter = new GrowthMeter();
   /** Calibration runs before the current cell. */
   #runsBefore = 0;
   #variant: Variant | undefined;
@@ -310,29 +309,17 @@ export class CellRunner {
     session: Session,
     theory: CacheTheory,
   ): Promise<MemoryGrowth> {
-    const { name, adapterKind = "gpu" } = this.describe();
     const { contexts } = this.#spec.experiment.measure.cache!;
-    if (name !== "webgpu" || cell.contextTokens !== Math.max(...contexts)) {
-      return {};
-    }
-    try {
-      return await this.#clock.time(
-        "measuring",
-        () =>
-          measureMemoryGrowth(session, {
-            theory,
-            adapterKind,
-            prompt: this.#prompt(GROWTH_PROMPT_TOKENS),
-            maxTokens: this.#model.config.maxPositionEmbeddings,
-          }),
-      );
-    } catch (error) {
-      const fault = gpuFault(error);
-      if (fault !== "out-of-memory") throw error;
-      // The cell's own cache was measured; this one was chosen larger.
-      await this.#closeSession();
-      return { memoryNote: (error as Error).message };
-    }
+    if (cell.contextTokens !== Math.max(...contexts)) return {};
+    return await this.#clock.time(
+      "measuring",
+      () =>
+        this.#growthMeter.measure(session, this.describe(), {
+          theory,
+          prompt: this.#prompt(GROWTH_PROMPT_TOKENS),
+          maxTokens: this.#model.config.maxPositionEmbeddings,
+        }, () => this.#closeSession()),
+    );
   }
 
   async #throughput(cell: PlannedCell): Promise<ThroughputMetrics> {

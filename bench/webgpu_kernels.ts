@@ -1,0 +1,281 @@
+// How fast every kernel of the webgpu engine is on this machine's GPU, beside the
+// memory bandwidth of a copy and the best matrix product of the same run.
+
+import { InputError, UnavailableError } from "../src/base/errors.ts";
+import {
+  EXIT,
+  type Flags,
+  integerFlag,
+  note,
+  parseFlags,
+  print,
+  runVerb,
+} from "../src/cli/terminal.ts";
+import { copyBandwidth } from "../src/engine/webgpu/device/copy_bandwidth.ts";
+import type { Gpu, GpuProvider } from "../src/engine/webgpu/device/gpu.ts";
+import { openGpu } from "../src/engine/webgpu/device/open_gpu.ts";
+import type { KernelCase } from "../src/engine/webgpu/kernels/kernel_case.ts";
+import {
+  missingNeeds,
+  runCase,
+} from "../src/engine/webgpu/kernels/run_case.ts";
+import { KERNELS } from "../src/engine/webgpu/kernels/table.ts";
+import {
+  describeCase,
+  describeParity,
+  type KernelResult,
+  peakOf,
+  type Peaks,
+  type TimedCase,
+} from "./kernel_report.ts";
+import { timeCase } from "./kernel_timing.ts";
+
+const HELP = `bench/webgpu_kernels.ts [options]
+
+Times the kernels of the webgpu engine.
+
+  --provider NAME   deno (default) or dawn
+  --only PATTERN    of "kernel: shape", * for anything; several with commas
+  --parity          first check every parity case of those kernels on this device
+  --no-bench        no timing
+  --json FILE       write all there, after every kernel
+  --time-limit SEC  start no case after so many seconds
+  --software        time an adapter that computes on the CPU, too
+  --help            this text`;
+
+interface Settings {
+  readonly provider: GpuProvider;
+  readonly only: (name: string) => boolean;
+  readonly parity: boolean;
+  readonly bench: boolean;
+  readonly json: string | undefined;
+  readonly deadline: number;
+  readonly software: boolean;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, {
+    string: ["provider", "only", "json", "time-limit"],
+    boolean: ["parity", "no-bench", "software"],
+  });
+  if (flags["help"] === true) {
+    print(HELP);
+    return EXIT.ok;
+  }
+  return await new KernelBench(settingsOf(flags)).run();
+}
+
+function settingsOf(flags: Flags): Settings {
+  const provider = flags["provider"] ?? "deno";
+  if (provider !== "deno" && provider !== "dawn") {
+    throw new InputError(
+      `option --provider: found ${provider}; allowed: deno, dawn`,
+    );
+  }
+  const patterns = String(flags["only"] ?? "*").split(",").map((pattern) =>
+    new RegExp(
+      `^${
+        pattern.split("*").map((text) =>
+          text.replace(/[.+?^${}()|[\]\\]/g, "\\$&")
+        ).join(".*")
+      }$`,
+    )
+  );
+  const seconds = integerFlag(flags, "time-limit", 1) ?? Infinity;
+  return {
+    provider,
+    // A bare name is all cases of that kernel.
+    only: (name) =>
+      patterns.some((pattern) =>
+        pattern.test(name) || pattern.test(name.split(":", 1)[0]!)
+      ),
+    parity: flags["parity"] === true,
+    bench: flags["no-bench"] !== true,
+    json: typeof flags["json"] === "string" ? flags["json"] : undefined,
+    deadline: performance.now() + 1000 * seconds,
+    software: flags["software"] === true,
+  };
+}
+
+/** One run over the table. */
+class KernelBench {
+  readonly #settings: Settings;
+  readonly #results: KernelResult[] = [];
+  readonly #peaks: Peaks = {};
+  #gpu!: Gpu;
+  #copy = 0;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  async run(): Promise<number> {
+    this.#gpu = await openGpu({ provider: this.#settings.provider });
+    const { facts, features } = this.#gpu;
+    if (facts.software && !this.#settings.software) {
+      throw new UnavailableError(
+        `Cannot time kernels on ${facts.name} as it computes on the CPU; --software does it nonetheless`,
+      );
+    }
+    const able = Object.entries(features).filter(([, has]) => has)
+      .map(([name]) => name);
+    print(`${facts.provider}: ${facts.name}, ${able.join(", ")}`);
+    this.#copy = (await copyBandwidth(this.#gpu)).bytesPerSecond;
+    print(`copy: ${(this.#copy / 1e9).toFixed(0)} GB/s`);
+    if (this.#settings.parity) await this.#checkAll();
+    if (this.#settings.bench) await this.#timeAll();
+    await this.#save();
+    return this.#conclude();
+  }
+
+  async #checkAll(): Promise<void> {
+    for (const { name, parity } of KERNELS) {
+      const result = this.#resultOf(name);
+      for (const kernelCase of parity) {
+        const title = `${name}: ${kernelCase.label}`;
+        if (!this.#settings.only(title)) continue;
+        if (this.#isLate()) return;
+        result.parity.push(
+          await this.#attempt(title, kernelCase, async () => {
+            const report = await runCase(this.#gpu, kernelCase);
+            const { label, passed, message } = report;
+            if (!passed) throw new Error(message);
+            const { outputs } = report;
+            return {
+              label,
+              excess: Math.max(...outputs.map(({ excess }) => excess)),
+              error: Math.max(...outputs.map(({ error }) => error)),
+            };
+          }),
+        );
+      }
+      if (result.parity.length > 0) print(describeParity(result));
+      await this.#save();
+    }
+  }
+
+  async #timeAll(): Promise<void> {
+    // The matrix products first: the others are held against them.
+    const order = KERNELS.toSorted((a, b) =>
+      Number(b.name === "gemm") - Number(a.name === "gemm")
+    );
+    for (const { name, bench } of order) {
+      const result = this.#resultOf(name);
+      const chosen = bench.filter(({ label }) =>
+        this.#settings.only(`${name}: ${label}`)
+      );
+      const cases = name === "gemm" && chosen.length === 0
+        ? yardsticks(this.#gpu, bench)
+        : chosen;
+      for (const kernelCase of cases) {
+        if (this.#isLate()) return;
+        const title = `${name}: ${kernelCase.label}`;
+        const timed: TimedCase = await this.#attempt(
+          title,
+          kernelCase,
+          async () => ({
+            label: kernelCase.label,
+            ...await timeCase(this.#gpu, kernelCase),
+          }),
+        );
+        result.cases.push(timed);
+        if (name === "gemm") peakOf(this.#peaks, timed);
+        print(describeCase(name, timed, this.#copy, this.#peaks));
+      }
+      await this.#save();
+    }
+  }
+
+  /** Runs a case; what it lacks and what it throws becomes part of its result. */
+  async #attempt<T extends object>(
+    title: string,
+    kernelCase: KernelCase,
+    run: () => Promise<T>,
+  ): Promise<
+    T | { label: string; missing: string } | {
+      label: string;
+      failure: string;
+    }
+  > {
+    const { label } = kernelCase;
+    try {
+      const missing = missingNeeds(this.#gpu, kernelCase);
+      if (missing.length > 0) return { label, missing: missing.join(", ") };
+      return await run();
+    } catch (error) {
+      const failure = error instanceof Error ? error.message : String(error);
+      note(`${title}: ${failure}`);
+      await this.#recover();
+      return { label, failure };
+    }
+  }
+
+  /** A device that has reported a fault may be lost; a fresh one goes on. */
+  async #recover(): Promise<void> {
+    try {
+      await this.#gpu.destroy();
+    } catch (error) {
+      note(`closing the device: ${error}`);
+    }
+    this.#gpu = await openGpu({ provider: this.#settings.provider });
+  }
+
+  #resultOf(name: string): KernelResult {
+    let result = this.#results.find((one) => one.name === name);
+    if (result === undefined) {
+      result = { name, parity: [], cases: [] };
+      this.#results.push(result);
+    }
+    return result;
+  }
+
+  #isLate(): boolean {
+    return performance.now() > this.#settings.deadline;
+  }
+
+  async #save(): Promise<void> {
+    const { json } = this.#settings;
+    if (json === undefined) return;
+    const { facts, features } = this.#gpu;
+    const report = {
+      date: new Date().toISOString(),
+      deno: Deno.version.deno,
+      adapter: facts,
+      features,
+      copyBytesPerSecond: this.#copy,
+      gemmFlopsPerSecond: this.#peaks,
+      kernels: this.#results.filter(({ parity, cases }) =>
+        parity.length + cases.length > 0
+      ),
+    };
+    await Deno.writeTextFile(json, JSON.stringify(report, null, 2) + "\n");
+  }
+
+  #conclude(): number {
+    const all = this.#results.flatMap(({ parity, cases }) => [
+      ...parity,
+      ...cases,
+    ]);
+    const failed = all.filter((one) => "failure" in one).length;
+    const missing = all.filter((one) => "missing" in one).length;
+    const late = this.#isLate() ? ", stopped at the time limit" : "";
+    print(
+      `${
+        all.length - failed - missing
+      } cases done, ${failed} failed, ${missing} need what this device lacks${late}`,
+    );
+    return failed > 0 || all.length === 0 ? EXIT.failed : EXIT.ok;
+  }
+}
+
+/** A matrix product of each element type: the largest, on a CPU the smallest. */
+function yardsticks(gpu: Gpu, bench: readonly KernelCase[]): KernelCase[] {
+  const runnable = bench.filter((one) => missingNeeds(gpu, one).length === 0);
+  return ["f16", "f32"].flatMap((element) => {
+    // Cases grow.
+    const cases = runnable.filter(({ label }) => label.includes(element));
+    return gpu.facts.software ? cases.slice(0, 1) : cases.slice(-1);
+  });
+}
+
+if (import.meta.main) await runVerb(main);

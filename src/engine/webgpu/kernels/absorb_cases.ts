@@ -143,8 +143,8 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       buffer: out.buffer,
       element: "f32" as const,
       expected,
-      atol: 1e-5,
-      rtol: 1e-5,
+      atol: 1e-6,
+      rtol: 1e-6,
     }],
   };
 }

@@ -1,7 +1,7 @@
 // The splits of decode attention put together; MLA: and taken out of the latent
 // space.
 
-import type { Arena, Dispatch } from "../device/gpu.ts";
+import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import { isVector, viewBinding } from "./attention_views.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
 
@@ -47,10 +47,18 @@ export function attentionMerge(
 ): Dispatch[] {
   const { batch, heads, splits, width, up, out } = args;
   const { facts } = arena.gpu;
-  const threads = facts.software ? 16 : 256;
   const value4 = Math.ceil(width / 4);
-  const across = Math.min(threads, 2 ** Math.ceil(Math.log2(value4)));
-  const rows = up === undefined ? 1 : rowsOf(batch, value4, threads);
+  const most = facts.software ? 16 : threadsFor(arena.gpu, batch * heads);
+  const lanes = facts.software ? 8 : 16;
+  const across = Math.min(most, powerOfTwo(value4));
+  const slices = Math.min(
+    16,
+    most / across,
+    // Each keeps four parts in flight.
+    powerOfTwo(Math.ceil(splits / 4)),
+  );
+  const threads = Math.max(across * slices, Math.min(most, 64));
+  const rows = up === undefined ? 1 : rowsOf(batch, value4, splits, threads);
   const vector = width % 4 === 0;
   const upVector = up !== undefined && isVector(up.weight, width);
   const value = up?.value ?? width;
@@ -62,18 +70,22 @@ export function attentionMerge(
     source: SOURCE,
     constants: {
       THREADS: threads,
-      FAN: facts.software ? 4 : 16,
+      SEGMENT: threads / rows,
+      FAN: Math.min(threads / rows, facts.software ? 4 : 16),
       ROWS: rows,
       V: width,
       V4: value4,
       VL: across,
       VC: Math.ceil(value4 / across),
       SLICES: threads / across,
-      SPLITS_PADDED: 2 ** Math.ceil(Math.log2(splits)),
+      AHEAD: Math.min(4, powerOfTwo(Math.ceil(splits * across / threads))),
+      SPLITS_PADDED: powerOfTwo(splits),
       PARTIAL_VECTOR: vector,
       UP: up !== undefined,
       UP_VECTOR: upVector,
-      LANES: 8,
+      LANES: lanes,
+      UP_ROWS: 2,
+      UP_AHEAD: Math.min(4, Math.ceil(value4 / lanes)),
     },
     bindings: {
       partial: {
@@ -105,15 +117,27 @@ export function attentionMerge(
   })];
 }
 
+/** Threads of a workgroup: many where there are too few workgroups to fill a GPU. */
+function threadsFor(gpu: Gpu, workgroups: number): number {
+  const limit = gpu.facts.limits.maxComputeInvocationsPerWorkgroup;
+  return workgroups <= 64 && limit >= 1024 ? 1024 : 256;
+}
+
 /** Sequences of a workgroup: as many as share an up-projection within 30 KiB. */
-function rowsOf(batch: number, value4: number, threads: number): number {
+function rowsOf(
+  batch: number,
+  value4: number,
+  splits: number,
+  threads: number,
+): number {
   for (const rows of [8, 4, 2]) {
-    if (
-      batch >= 2 * rows &&
-      rows * (16 * value4 + 4 * threads) + 24 * threads <= 30720
-    ) {
-      return rows;
-    }
+    const bytes = rows * (16 * value4 + 4 * powerOfTwo(splits) + 4 * threads) +
+      20 * threads;
+    if (batch >= 2 * rows && rows <= threads / 4 && bytes <= 30720) return rows;
   }
   return 1;
+}
+
+function powerOfTwo(atLeast: number): number {
+  return 2 ** Math.ceil(Math.log2(atLeast));
 }

@@ -1,12 +1,13 @@
 // Splits of decode attention put together, and multiplied by the value
 // up-projection where there is one. A workgroup takes one head of $ROWS
 // sequences, so that the head's up-projection is read once for all of them. Work
-// is parallel over splits too: $VL threads along columns, $SLICES slices of splits.
+// is parallel over splits too: weights by $SEGMENT threads a sequence, parts by $VL
+// threads along columns times $SLICES slices of splits, $AHEAD loads in flight.
 
 const LOWEST = -3.0e38;
 
-// exp2(max of a split - max of all) / sum of all, a split.
-var<workgroup> weights: array<f32, $SPLITS_PADDED>;
+// exp2(max of a split - max of all) / sum of all, [sequences, splits].
+var<workgroup> weights: array<f32, $(ROWS * SPLITS_PADDED)>;
 var<workgroup> part: array<f32, $THREADS>;
 var<workgroup> mixed: array<vec4<f32>, $(ROWS * V4)>;
 #if SLICES > 1
@@ -45,31 +46,36 @@ fn load_up(row: u32, c: u32) -> vec4<f32> {
 }
 #end
 
-// Largest of a number a thread, in all threads; two levels of $FAN and $(THREADS / FAN).
+// Largest number of a segment's threads, in all of them; in two levels.
 fn largest(lane: u32, value: f32) -> f32 {
+  let start = lane - lane % $(SEGMENT)u;
   part[lane] = value;
   workgroupBarrier();
   var top = LOWEST;
-  for (var k = lane % $(FAN)u; k < $(THREADS)u; k += $(FAN)u) { top = max(top, part[k]); }
+  for (var k = lane % $(FAN)u; k < $(SEGMENT)u; k += $(FAN)u) { top = max(top, part[start + k]); }
   workgroupBarrier();
   part[lane] = top;
   workgroupBarrier();
-  for (var k = 0u; k < $(FAN)u; k += 1u) { top = max(top, part[k]); }
+#for k in 0..FAN
+  top = max(top, part[start + $(k)u]);
+#end
   workgroupBarrier();
   return top;
 }
 
 fn total(lane: u32, value: f32) -> f32 {
+  let start = lane - lane % $(SEGMENT)u;
   part[lane] = value;
   workgroupBarrier();
   var sum = 0.0;
-  for (var k = lane % $(FAN)u; k < $(THREADS)u; k += $(FAN)u) { sum += part[k]; }
+  for (var k = lane % $(FAN)u; k < $(SEGMENT)u; k += $(FAN)u) { sum += part[start + k]; }
   workgroupBarrier();
   part[lane] = sum;
   workgroupBarrier();
   sum = 0.0;
-  for (var k = 0u; k < $(FAN)u; k += 1u) { sum += part[k]; }
-  workgroupBarrier();
+#for k in 0..FAN
+  sum += part[start + $(k)u];
+#end
   return sum;
 }
 
@@ -80,83 +86,114 @@ fn main(
 ) {
   let head = group.x;
   let first_row = group.y * $(ROWS)u;
-  let column = lane % $(VL)u;
-  let slice = lane / $(VL)u;
 
-  for (var r = 0u; r < $(ROWS)u; r += 1u) {
+  {
     // Sequences past the last repeat it: all threads must reach the barriers.
-    let row = min(first_row + r, params.batch - 1u);
-    let first_part = (row * params.heads + head) * params.splits;
+    let segment = lane / $(SEGMENT)u;
+    let first_part = (min(first_row + segment, params.batch - 1u) * params.heads + head) * params.splits;
+    let to = segment * $(SPLITS_PADDED)u;
     var top = LOWEST;
-    for (var s = lane; s < params.splits; s += $(THREADS)u) { top = max(top, stats[first_part + s].x); }
+    for (var s = lane % $(SEGMENT)u; s < params.splits; s += $(SEGMENT)u) { top = max(top, stats[first_part + s].x); }
     top = largest(lane, top);
     var sum = 0.0;
-    for (var s = lane; s < params.splits; s += $(THREADS)u) {
+    for (var s = lane % $(SEGMENT)u; s < params.splits; s += $(SEGMENT)u) {
       let of_split = stats[first_part + s];
       let weight = select(0.0, exp2(of_split.x - top), of_split.y > 0.0);
-      weights[s] = weight;
+      weights[to + s] = weight;
       sum += weight * of_split.y;
     }
-    sum = total(lane, sum);
+    let scale = 1.0 / total(lane, sum);
+    for (var s = lane % $(SEGMENT)u; s < params.splits; s += $(SEGMENT)u) { weights[to + s] *= scale; }
+  }
+  workgroupBarrier();
+
+  let column = lane % $(VL)u;
+  let slice = lane / $(VL)u;
+#for r in 0..ROWS
+  {
+    let first_part = (min(first_row + $(r)u, params.batch - 1u) * params.heads + head) * params.splits;
 #for c in 0..VC
     {
       var acc = vec4<f32>();
       if (column + $(c * VL)u < $(V4)u) {
-        for (var s = slice; s < params.splits; s += $(SLICES)u) {
-          let weight = weights[s];
-          // Nothing was written where a split is empty.
-          if (weight > 0.0) {
-            acc = fma(vec4<f32>(weight), load_partial((first_part + s) * $(V)u, column + $(c * VL)u), acc);
+        for (var s = slice; s < params.splits; s += $(SLICES * AHEAD)u) {
+#for a in 0..AHEAD
+          let s$(a) = min(s + $(a * SLICES)u, params.splits - 1u);
+          let part$(a) = load_partial((first_part + s$(a)) * $(V)u, column + $(c * VL)u);
+#end
+#for a in 0..AHEAD
+          {
+            let weight = select(0.0, weights[$(r * SPLITS_PADDED)u + s$(a)], s + $(a * SLICES)u < params.splits);
+            // Nothing was written where a split is empty.
+            acc = fma(vec4<f32>(weight), select(vec4<f32>(), part$(a), weight > 0.0), acc);
           }
+#end
         }
       }
 #if SLICES > 1
       slices[lane] = acc;
       workgroupBarrier();
+      if (slice == 0u) {
 #for s in 1..SLICES
-      if (slice == 0u) { acc += slices[lane + $(s * VL)u]; }
+        acc += slices[lane + $(s * VL)u];
 #end
-#end
-      if (slice == 0u && column + $(c * VL)u < $(V4)u) {
-        mixed[r * $(V4)u + column + $(c * VL)u] = acc / sum;
       }
+      workgroupBarrier();
+#end
+      if (slice == 0u && column + $(c * VL)u < $(V4)u) { mixed[$(r * V4)u + column + $(c * VL)u] = acc; }
     }
 #end
-    workgroupBarrier();
   }
+#end
+  workgroupBarrier();
 
 #if UP
   let up_row = (head * params.groups / params.heads) * params.rows_per_group + params.first_row;
   let turn = lane % $(LANES)u;
-  for (var first = 0u; first < params.value; first += $(THREADS / LANES)u) {
-    let i = first + lane / $(LANES)u;
+  for (var first = 0u; first < params.value; first += $(UP_ROWS * THREADS / LANES)u) {
+#for p in 0..UP_ROWS
+    let i$(p) = first + $(p * (THREADS / LANES))u + lane / $(LANES)u;
 #for r in 0..ROWS
-    var dot$(r) = 0.0;
+    var dot$(p)_$(r) = 0.0;
 #end
-    if (i < params.value) {
-      for (var c = turn; c < $(V4)u; c += $(LANES)u) {
-        let weight = load_up(up_row + i, c);
+#end
+    for (var c = turn; c < $(V4)u; c += $(LANES * UP_AHEAD)u) {
+#for a in 0..UP_AHEAD
+      let c$(a) = min(c + $(a * LANES)u, $(V4 - 1)u);
+#for p in 0..UP_ROWS
+      let weight$(p)_$(a) = load_up(up_row + min(i$(p), params.value - 1u), c$(a));
+#end
+#end
+#for a in 0..UP_AHEAD
+      if (c + $(a * LANES)u < $(V4)u) {
 #for r in 0..ROWS
-        dot$(r) += dot(weight, mixed[$(r * V4)u + c]);
+        let x$(r) = mixed[$(r * V4)u + c$(a)];
+#for p in 0..UP_ROWS
+        dot$(p)_$(r) += dot(weight$(p)_$(a), x$(r));
+#end
 #end
       }
+#end
     }
+#for p in 0..UP_ROWS
 #for r in 0..ROWS
-    products[$(r * THREADS)u + lane] = dot$(r);
+    products[$(r * THREADS)u + lane] = dot$(p)_$(r);
 #end
     workgroupBarrier();
     for (var at = lane; at < $(ROWS * (THREADS / LANES))u; at += $(THREADS)u) {
       let r = at / $(THREADS / LANES)u;
       let k = at % $(THREADS / LANES)u;
+      let i = first + $(p * (THREADS / LANES))u + k;
       var sum = 0.0;
 #for l in 0..LANES
       sum += products[r * $(THREADS)u + k * $(LANES)u + $(l)u];
 #end
-      if (first + k < params.value && first_row + r < params.batch) {
-        out[params.out_offset + (first_row + r) * params.out_stride + head * params.value + first + k] = sum;
+      if (i < params.value && first_row + r < params.batch) {
+        out[params.out_offset + (first_row + r) * params.out_stride + head * params.value + i] = sum;
       }
     }
     workgroupBarrier();
+#end
   }
 #else
   for (var at = lane; at < $(ROWS * V)u; at += $(THREADS)u) {

@@ -150,7 +150,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       element: "f32" as const,
       expected,
       atol: 1e-5,
-      rtol: 1e-5,
+      rtol: 5e-6,
     }],
   };
 }

@@ -35,7 +35,7 @@ const HELP = `bench/webgpu_kernels.ts [options]
 Times the kernels of the webgpu engine.
 
   --provider NAME   deno (default) or dawn
-  --only PATTERN    of "kernel: shape", * for anything; several with commas
+  --only PATTERN    of "kernel: shape", * for anything; several with commas and no spaces
   --parity          first check every parity case of those kernels on this device
   --no-bench        no timing
   --json FILE       write all there, after every kernel
@@ -72,7 +72,8 @@ function settingsOf(flags: Flags): Settings {
       `option --provider: found ${provider}; allowed: deno, dawn`,
     );
   }
-  const patterns = String(flags["only"] ?? "*").split(",").map((pattern) =>
+  // Shapes have commas, too, with a space after.
+  const patterns = String(flags["only"] ?? "*").split(/,(?! )/).map((pattern) =>
     new RegExp(
       `^${
         pattern.split("*").map((text) =>

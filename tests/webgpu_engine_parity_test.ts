@@ -62,7 +62,7 @@ for (const provider of ["deno", "dawn"] as const) {
   }
 
   Deno.test({
-    name: `webgpu (${provider}) runs sequences longer than a pass`,
+    name: `webgpu (${provider}) runs sequences longer than a pass on a CPU`,
     ignore,
     async fn(context) {
       await checksAsSteps(

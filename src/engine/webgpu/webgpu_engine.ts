@@ -4,12 +4,15 @@
 import { UnavailableError } from "../../base/errors.ts";
 import type { DecoderModel } from "../../model/decoder.ts";
 import type { Engine, EngineOptions } from "../engine.ts";
+import { GpuError } from "./device/faults.ts";
+import type { Gpu } from "./device/gpu.ts";
 import { openGpu } from "./device/open_gpu.ts";
 import { uploadModel } from "./plan/gpu_model.ts";
 import { WebgpuSession } from "./webgpu_session.ts";
 
 /**
- * Opens the webgpu engine.
+ * Opens the webgpu engine. Where its device was lost, the next session that is
+ * opened gets a new one.
  *
  * @param options How to run.
  * @returns The engine.
@@ -20,7 +23,7 @@ export async function openWebgpuEngine(
 ): Promise<Engine> {
   const { dtype = "f32", provider = "deno" } = options;
   const cacheDtype = options.cacheDtype ?? dtype;
-  const gpu = await openGpu({ provider });
+  let gpu = await openGpu({ provider });
   const { facts } = gpu;
   if ((dtype === "f16" || cacheDtype === "f16") && !gpu.features.f16) {
     await gpu.destroy();
@@ -41,6 +44,10 @@ export async function openWebgpuEngine(
       version: versionOf(provider),
     }),
     async open(model: DecoderModel) {
+      if (await isLost(gpu)) {
+        await gpu.destroy();
+        gpu = await openGpu({ provider });
+      }
       const arena = gpu.arena();
       try {
         const loaded = await uploadModel(arena, model, dtype, cacheDtype);
@@ -62,6 +69,16 @@ export async function openWebgpuEngine(
       await gpu.destroy();
     },
   };
+}
+
+async function isLost(gpu: Gpu): Promise<boolean> {
+  try {
+    await gpu.settle();
+    return false;
+  } catch (error) {
+    // Another fault would be one that an earlier call has thrown already.
+    return error instanceof GpuError && error.kind === "lost";
+  }
 }
 
 function versionOf(provider: "deno" | "dawn"): string {

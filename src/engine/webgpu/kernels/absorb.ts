@@ -42,7 +42,8 @@ export function absorb(arena: Arena, args: AbsorbArgs): Dispatch[] {
   const { heads } = query;
   const columns = arena.gpu.facts.software ? 4 : 32;
   const few = rows <= 8;
-  const slices = few ? 4 : 1;
+  const slices = rows <= 2 ? 8 : few ? 4 : 1;
+  const ahead = nope >= 8 * slices ? 8 : 4;
   const rowGroups = few ? 1 : 4;
   const rowsPerThread = few ? Math.min(8, 2 ** Math.ceil(Math.log2(rows))) : 8;
   const rowTile = rowsPerThread * rowGroups;
@@ -52,7 +53,8 @@ export function absorb(arena: Arena, args: AbsorbArgs): Dispatch[] {
     source: SOURCE,
     constants: {
       N: nope,
-      N_PAD: Math.ceil(nope / (4 * slices)) * 4 * slices,
+      N_PAD: Math.ceil(nope / (ahead * slices)) * ahead * slices,
+      AHEAD: ahead,
       ROWS: rowTile,
       RT: rowsPerThread,
       COLUMNS: columns,

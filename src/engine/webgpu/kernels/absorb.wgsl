@@ -2,6 +2,7 @@
 // $ROWS query rows of one head and $(4 * COLUMNS) latent columns; a thread four
 // columns of $RT rows, so that a weight is read once for all of them. Where rows
 // are few, $SLICES slices of the nope dims work side by side and are summed.
+// $AHEAD weights are in flight.
 
 var<workgroup> q_tile: array<f32, $(ROWS * N_PAD)>;
 #if SLICES > 1
@@ -63,15 +64,15 @@ fn main(
 #for r in 0..RT
   var acc$(r) = vec4<f32>();
 #end
-  for (var i = slice * $(N_PAD / SLICES)u; i < (slice + 1u) * $(N_PAD / SLICES)u; i += 4u) {
-#for u in 0..4
+  for (var i = slice * $(N_PAD / SLICES)u; i < (slice + 1u) * $(N_PAD / SLICES)u; i += $(AHEAD)u) {
+#for u in 0..AHEAD
     // q is 0 past the last dim.
     let w$(u) = load_up(up_row + min(i + $(u)u, $(N - 1)u), start);
 #end
 #for r in 0..RT
     {
       let at = (own_rows + $(r)u) * $(N_PAD)u + i;
-#for u in 0..4
+#for u in 0..AHEAD
       acc$(r) = fma(vec4<f32>(q_tile[at + $(u)u]), w$(u), acc$(r));
 #end
     }

@@ -66,6 +66,7 @@ const PARITY: readonly Shape[] = [
     rank: 12,
     between: 0,
   },
+  { ...BASE, label: "n 70, 1 row", nope: 70, rotary: 0 },
   { ...BASE, label: "n 1, 2 rows", rows: 2, nope: 1, rank: 4 },
 ];
 

@@ -1,13 +1,15 @@
 // The kernel of subgroup matrices on devices that have none: its text runs as it is,
 // its matrix functions replaced by loops.
 
-import { assert, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
-import type { Arena, Dispatch } from "../device/gpu.ts";
+import { validateWgsl } from "../../../../tests/fixtures/validate_wgsl.ts";
+import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import { openGpu } from "../device/open_gpu.ts";
 import { gemmMatrixUse } from "./gemm_matrix.ts";
-import { gemmParts } from "./gemm.ts";
-import { dispatchOf } from "./kernel.ts";
+import { type GemmArgs, gemmParts } from "./gemm.ts";
+import type { GemmPart } from "./gemm_part.ts";
+import { dispatchOf, shaderOf, type View } from "./kernel.ts";
 import {
   productCase,
   type ProductOperands,
@@ -175,28 +177,60 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "gemmMatrixUse() writes WGSL that Dawn takes, with every option",
+  ignore: requirement("dawn-gpu").ignore,
+  async fn() {
+    const dawn = { facts: { provider: "dawn" } } as Gpu;
+    const tiles = [tileOf(32, 64, 64, 1, 4), tileOf(256, 128, 32, 4, 2)];
+    const options: Partial<GemmArgs>[] = [
+      {},
+      { bias: NO_BUFFER },
+      { accumulate: true },
+      { x: view("f16") },
+      { x: view("f16", 3) },
+      { x: view("f32", 1) },
+      { out: view("f16") },
+      { outColumn: 1 },
+    ];
+    const shaders = tiles.flatMap((tile) =>
+      options.map((more) =>
+        shaderOf(dawn, gemmMatrixUse(partOf(more), tile, 32))
+      )
+    );
+    const messages = await validateWgsl([...shaders, "fn main() { x = 1; }"]);
+    assert(messages.pop() !== "", "Dawn takes what is no WGSL");
+    assertEquals(messages, shaders.map(() => ""));
+  },
+});
+
 Deno.test("gemmMatrixUse() refuses a tile that threads cannot share evenly", () => {
-  const view = {
-    buffer: {} as GPUBuffer,
-    element: "f32",
-    offset: 0,
-    stride: 16,
-  } as const;
+  assertThrows(
+    () => gemmMatrixUse(partOf({}), tileOf(48, 48, 16, 3, 3), 32),
+    RangeError,
+    "multiples of 144 lines",
+  );
+});
+
+const NO_BUFFER = {} as GPUBuffer;
+
+function view(element: View["element"], offset = 0): View {
+  return { buffer: NO_BUFFER, element, offset, stride: 16 };
+}
+
+function partOf(more: Partial<GemmArgs>): GemmPart {
   const [part] = gemmParts({
-    x: view,
+    x: view("f32"),
     rows: 4,
     weight: {
       rows: 8,
       columns: 16,
       stride: 16,
       element: "f16",
-      parts: [{ buffer: view.buffer, firstRow: 0, rows: 8 }],
+      parts: [{ buffer: NO_BUFFER, firstRow: 0, rows: 8 }],
     },
-    out: view,
+    out: view("f32"),
+    ...more,
   });
-  assertThrows(
-    () => gemmMatrixUse(part!, tileOf(48, 48, 16, 3, 3), 32),
-    RangeError,
-    "multiples of 144 lines",
-  );
-});
+  return part!;
+}

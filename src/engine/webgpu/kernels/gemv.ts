@@ -73,7 +73,12 @@ function partDispatch(
   const { x, rows, weight, bias, out, prologue, outColumn = 0 } = args;
   const { accumulate = false } = args;
   const columns = 2 ** Math.ceil(Math.log2(rows));
-  const shape = args.shape ?? gemvShape(gpu, columns);
+  const shape = args.shape ??
+    gemvShape(gpu, {
+      columns,
+      height: part.rows,
+      prologue: prologue !== undefined,
+    });
   const norm = prologue?.kind === "norm" ? prologue : undefined;
   const half = weight.element === "f16";
   const vector = weight.columns % 8 === 0 && isAligned(x, 4);

@@ -55,7 +55,9 @@ export const gemvEntry: KernelEntry = {
     ...([[12288, 4096], [4096, 4096], [22016, 4096], [4096, 11008]] as const),
     [32000, 4096] as const,
   ].flatMap(([height, width]) => [
-    ...[1, 2, 4, 8].map((rows) => bench(product(rows, height, width, "f16"))),
+    ...[1, 2, 4, 8, 16].map((rows) =>
+      bench(product(rows, height, width, "f16"))
+    ),
     bench(product(1, height, width, "f32")),
     ...[1, 2].map((rows) =>
       bench(product(rows, height, width, "f16", {

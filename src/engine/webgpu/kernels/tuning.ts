@@ -16,21 +16,37 @@ export interface GemvShape {
   readonly unroll: number;
 }
 
+/** A product of few rows. */
+export interface GemvSize {
+  /** Rows of x, rounded up to a power of two. */
+  readonly columns: number;
+  /** Rows of W. */
+  readonly height: number;
+  /** Whether x is computed on the way in. */
+  readonly prologue: boolean;
+}
+
 /**
- * The shape of gemv() for so many rows of x.
+ * The shape of gemv() for a product.
  *
  * @param gpu The device.
- * @param columns Rows of x, rounded up to what the kernel computes.
+ * @param size The product.
  */
-export function gemvShape(gpu: Gpu, columns: number): GemvShape {
+export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
   const subgroups = gpu.features.subgroups && gpu.facts.subgroupSize > 0;
   if (gpu.facts.software) return { subgroups, threads: 64, rows: 1, unroll: 1 };
+  const { columns, height, prologue } = size;
+  // Without subgroups, sums of all threads meet in workgroup memory; and small
+  // matrices need small workgroups, or some processors get none.
+  const threads = !subgroups ? 64 : height < 2048 ? 128 : 256;
+  if (columns === 1) {
+    const rows = prologue && height >= 4096 ? 2 : 1;
+    return { subgroups, threads, rows, unroll: 4 };
+  }
   // More rows of x need more of W in hand for each number of x that is loaded, and
   // more registers for their sums.
-  const rows = columns === 1 ? 1 : columns >= 16 ? 2 : columns >= 4 ? 4 : 2;
-  const unroll = columns === 1 ? 4 : columns >= 4 ? 1 : 2;
-  // Without subgroups, sums of all threads meet in workgroup memory.
-  return { subgroups, threads: subgroups ? 256 : 64, rows, unroll };
+  const rows = columns === 2 || height < 2048 ? 2 : 4;
+  return { subgroups, threads, rows, unroll: columns < 16 ? 2 : 1 };
 }
 
 /** How gemm() without subgroup matrices cuts its work; see gemm_registers.wgsl. */

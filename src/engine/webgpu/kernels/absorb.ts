@@ -41,7 +41,8 @@ export function absorb(arena: Arena, args: AbsorbArgs): Dispatch[] {
   const nope = query.width - rotary;
   const { heads } = query;
   const columns = arena.gpu.facts.software ? 4 : 32;
-  const few = rows <= 8;
+  // Up to here workgroups are too few to hide the loads of a whole column.
+  const few = rows <= 64;
   const slices = rows <= 2 ? 8 : few ? 4 : 1;
   const ahead = nope >= 8 * slices ? 8 : 4;
   const rowGroups = few ? 1 : 4;

@@ -137,7 +137,7 @@ class KernelBench {
         if (!this.#settings.only(title)) continue;
         if (this.#isLate()) return;
         result.parity.push(
-          await this.#attempt(title, kernelCase, async () => {
+          await this.#attempt(kernelCase, async () => {
             const report = await runCase(this.#gpu, kernelCase);
             const { label, passed, message } = report;
             if (!passed) throw new Error(message);
@@ -170,15 +170,10 @@ class KernelBench {
         : chosen;
       for (const kernelCase of cases) {
         if (this.#isLate()) return;
-        const title = `${name}: ${kernelCase.label}`;
-        const timed: TimedCase = await this.#attempt(
-          title,
-          kernelCase,
-          async () => ({
-            label: kernelCase.label,
-            ...await timeCase(this.#gpu, kernelCase),
-          }),
-        );
+        const timed: TimedCase = await this.#attempt(kernelCase, async () => ({
+          label: kernelCase.label,
+          ...await timeCase(this.#gpu, kernelCase),
+        }));
         result.cases.push(timed);
         if (name === "gemm") peakOf(this.#peaks, timed);
         print(describeCase(name, timed, this.#copy, this.#peaks));
@@ -189,7 +184,6 @@ class KernelBench {
 
   /** Runs a case; what it lacks and what it throws becomes part of its result. */
   async #attempt<T extends object>(
-    title: string,
     kernelCase: KernelCase,
     run: () => Promise<T>,
   ): Promise<
@@ -205,7 +199,6 @@ class KernelBench {
       return await run();
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error);
-      note(`${title}: ${failure}`);
       await this.#recover();
       return { label, failure };
     }

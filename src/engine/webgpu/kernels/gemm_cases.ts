@@ -3,6 +3,7 @@
 
 import type { Gpu } from "../device/gpu.ts";
 import { gemm } from "./gemm.ts";
+import { GEMM_CANDIDATES } from "./gemm_candidates.ts";
 import type { Element } from "./kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
@@ -126,17 +127,20 @@ export const gemmEntry: KernelEntry = {
     productCase(product(40, 33, 24, "f32", { note: "tile of tuning" }), gemm),
   ],
   bench: [
-    // SmolLM2-135M: query, key and value; gate and up; down; a chunk of the head.
-    ...([[960, 576], [3072, 576], [576, 1536], [8192, 576]] as const),
-    // LLaMA-2-7B: query, key and value; square; gate and up; down.
-    ...([[12288, 4096], [4096, 4096], [22016, 4096], [4096, 11008]] as const),
-  ].flatMap(([height, width]) =>
-    [16, 32, 64, 128, 256, 512, 2048].flatMap((rows) =>
-      (["f16", "f32"] as const).map((element) =>
-        productBench(product(rows, height, width, element), gemm)
+    ...([
+      // SmolLM2-135M: query, key and value; gate and up; down; a chunk of the head.
+      ...([[960, 576], [3072, 576], [576, 1536], [8192, 576]] as const),
+      // LLaMA-2-7B: query, key and value; square; gate and up; down.
+      ...([[12288, 4096], [4096, 4096], [22016, 4096], [4096, 11008]] as const),
+    ].flatMap(([height, width]) =>
+      [16, 32, 64, 128, 256, 512, 2048].flatMap((rows) =>
+        (["f16", "f32"] as const).map((element) =>
+          productBench(product(rows, height, width, element), gemm)
+        )
       )
-    )
-  ),
+    )),
+    ...GEMM_CANDIDATES,
+  ],
 };
 
 function product(

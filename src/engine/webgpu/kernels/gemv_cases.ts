@@ -49,22 +49,25 @@ export const gemvEntry: KernelEntry = {
     parity(product(8, 70, 264, "f32", { bias: true })),
   ],
   bench: [
-    // SmolLM2-135M: query, key and value; gate and up; down; the head.
-    ...([[960, 576], [3072, 576], [576, 1536], [49152, 576]] as const),
-    // LLaMA-2-7B: query, key and value; gate and up; down; the head.
-    ...([[12288, 4096], [4096, 4096], [22016, 4096], [4096, 11008]] as const),
-    [32000, 4096] as const,
-  ].flatMap(([height, width]) => [
-    ...[1, 2, 4, 8, 16].map((rows) =>
-      bench(product(rows, height, width, "f16"))
-    ),
-    bench(product(1, height, width, "f32")),
-    ...[1, 2].map((rows) =>
-      bench(product(rows, height, width, "f16", {
-        prologue: width > height ? "gatedSilu" : "norm",
-      }))
-    ),
-  ]),
+    ...([
+      // SmolLM2-135M: query, key and value; gate and up; down; the head.
+      ...([[960, 576], [3072, 576], [576, 1536], [49152, 576]] as const),
+      // LLaMA-2-7B: query, key and value; square; gate and up; down; the head.
+      ...([[12288, 4096], [4096, 4096], [22016, 4096], [4096, 11008]] as const),
+      [32000, 4096] as const,
+    ].flatMap(([height, width]) => [
+      ...[1, 2, 4, 8, 16].map((rows) =>
+        bench(product(rows, height, width, "f16"))
+      ),
+      bench(product(1, height, width, "f32")),
+      ...[1, 2].map((rows) =>
+        bench(product(rows, height, width, "f16", {
+          prologue: width > height ? "gatedSilu" : "norm",
+        }))
+      ),
+    ])),
+    ...candidates(),
+  ],
 };
 
 function product(
@@ -87,4 +90,43 @@ function parity(shape: ProductShape, forced?: GemvShape): KernelCase {
 
 function bench(shape: ProductShape): KernelCase {
   return productBench(shape, gemv);
+}
+
+// Shapes to time against those of tuning.ts on a device that it does not know.
+function candidates(): KernelCase[] {
+  const shapes: [rows: number, shape: Omit<GemvShape, "subgroups">][] = [
+    [1, { threads: 128, rows: 1, unroll: 4 }],
+    [1, { threads: 256, rows: 1, unroll: 2 }],
+    [1, { threads: 256, rows: 1, unroll: 4 }],
+    [1, { threads: 256, rows: 1, unroll: 8 }],
+    [1, { threads: 256, rows: 2, unroll: 2 }],
+    [1, { threads: 256, rows: 2, unroll: 4 }],
+    [2, { threads: 256, rows: 1, unroll: 4 }],
+    [2, { threads: 256, rows: 2, unroll: 2 }],
+    [2, { threads: 256, rows: 2, unroll: 4 }],
+    [2, { threads: 256, rows: 4, unroll: 1 }],
+    [2, { threads: 256, rows: 4, unroll: 2 }],
+    [8, { threads: 128, rows: 4, unroll: 1 }],
+    [8, { threads: 256, rows: 2, unroll: 2 }],
+    [8, { threads: 256, rows: 4, unroll: 1 }],
+    [8, { threads: 256, rows: 4, unroll: 2 }],
+    [16, { threads: 128, rows: 4, unroll: 1 }],
+    [16, { threads: 256, rows: 2, unroll: 1 }],
+    [16, { threads: 256, rows: 4, unroll: 1 }],
+  ];
+  return ([[4096, 4096], [12288, 4096]] as const).flatMap(([height, width]) =>
+    shapes.map(([rows, shape]) => {
+      const note = `candidate ${shape.threads} threads, ${shape.rows} rows, ` +
+        `${shape.unroll} loads`;
+      return productBench(
+        product(rows, height, width, "f16", {
+          note,
+          needs: ["subgroups"],
+          fits: (gpu) => gpu.facts.subgroupSize > 0,
+        }),
+        (arena, args) =>
+          gemv(arena, { ...args, shape: { ...shape, subgroups: true } }),
+      );
+    })
+  );
 }

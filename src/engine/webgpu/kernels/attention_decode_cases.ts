@@ -72,6 +72,13 @@ const PARITY: readonly Shape[] = [
   GQA,
   { ...headDim(GQA, 8), label: "GQA d 8, plain", plain: true },
   { ...headDim(GQA, 8), label: "MHA d 8, 1 split", heads: 2, splits: 1 },
+  ...(["f32", "f16"] as const).map((element): Shape => ({
+    ...headDim(GQA, 128),
+    label: `MHA d 128, ${element}`,
+    heads: 2,
+    lengths: [0, 40],
+    elements: [element, element],
+  })),
   {
     ...headDim(GQA, 64),
     label: "GQA d 64, 9 splits",

@@ -188,6 +188,14 @@ function assertMemory(records: readonly CellRecord[]): void {
       typeof expectedGrowthBytes,
     );
   }
+  const ratios = records.flatMap((record) =>
+    record.measure === "cache" &&
+      record.metrics?.memoryGrowthRatio !== undefined
+      ? [record.metrics.memoryGrowthRatio]
+      : []
+  );
+  assert(ratios.length > 0);
+  for (const ratio of ratios) assertAlmostEquals(ratio, 1, 0.1);
 }
 
 /** Stages add up, and each of the distinct models was calibrated once. */

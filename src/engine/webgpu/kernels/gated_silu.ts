@@ -24,7 +24,8 @@ export interface GatedSiluArgs {
 }
 
 /**
- * out[i, j] = silu(x[i, j]) · x[i, width + j].
+ * out[i, j] = silu(x[i, j]) · x[i, width + j]; what f16 cannot hold becomes the
+ * largest that it can.
  *
  * @param arena Owns the parameters.
  * @param args Input and output.
@@ -38,7 +39,13 @@ export function gatedSilu(arena: Arena, args: GatedSiluArgs): Dispatch[] {
   return [dispatchOf(arena, {
     label: `gatedSilu ${rows}x${width}`,
     source: SOURCE,
-    constants: { THREADS, PER: per, VECTOR: vector, OUT: out.element },
+    constants: {
+      THREADS,
+      PER: per,
+      VECTOR: vector,
+      OUT: out.element,
+      HALF: out.element === "f16",
+    },
     bindings: {
       x: rowBinding(x, vector, "read"),
       output: rowBinding(out, vector, "read_write"),

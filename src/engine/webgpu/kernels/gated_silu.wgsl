@@ -17,10 +17,19 @@ fn main(
   let gate = vec4<f32>(x[source / 4u]);
   let up = vec4<f32>(x[(source + params.width) / 4u]);
   // exp() of anything above 88 overflows; there silu is 0 to every bit that counts.
-  output[to / 4u] = vec4<$OUT>(gate / (1.0 + exp(min(-gate, vec4<f32>(80.0)))) * up);
+  var product = gate / (1.0 + exp(min(-gate, vec4<f32>(80.0)))) * up;
+#if HALF
+  // Infinities would end as NaN.
+  product = clamp(product, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+#end
+  output[to / 4u] = vec4<$OUT>(product);
 #else
   let gate = f32(x[source]);
   let up = f32(x[source + params.width]);
-  output[to] = $OUT(gate / (1.0 + exp(min(-gate, 80.0))) * up);
+  var product = gate / (1.0 + exp(min(-gate, 80.0))) * up;
+#if HALF
+  product = clamp(product, -65504.0, 65504.0);
+#end
+  output[to] = $OUT(product);
 #end
 }

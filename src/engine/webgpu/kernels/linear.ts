@@ -5,9 +5,9 @@ import type { Arena, Dispatch } from "../device/gpu.ts";
 import { gatedSilu } from "./gated_silu.ts";
 import { gemm } from "./gemm.ts";
 import { gemv, type GemvArgs } from "./gemv.ts";
-import { padded, type View } from "./kernel.ts";
+import { type Element, ELEMENT_BYTES, padded, type View } from "./kernel.ts";
 import { rmsNorm } from "./rms_norm.ts";
-import { gemvRows } from "./tuning.ts";
+import { gemmInput, gemvRows } from "./tuning.ts";
 
 /** What linear() takes. */
 export interface LinearArgs extends Omit<GemvArgs, "shape"> {
@@ -28,10 +28,16 @@ export function linear(arena: Arena, args: LinearArgs): Dispatch[] {
   if (args.rows <= most) {
     return gemv(arena, prologue === undefined ? product : args);
   }
-  const multiply = args.rows <= gemvRows(undefined) ? gemv : gemm;
-  if (prologue === undefined) return multiply(arena, product);
   const { x, rows, weight } = args;
-  const out = scratch ?? scratchRows(arena, rows, weight.columns);
+  const few = rows <= gemvRows(undefined);
+  const multiply = few ? gemv : gemm;
+  if (prologue === undefined) return multiply(arena, product);
+  const element = few ? "f32" : gemmInput(arena.gpu, {
+    rows,
+    height: weight.rows,
+    element: weight.element,
+  });
+  const out = scratch ?? scratchRows(arena, rows, weight.columns, element);
   const before = prologue.kind === "norm"
     ? rmsNorm(arena, {
       x,
@@ -45,8 +51,14 @@ export function linear(arena: Arena, args: LinearArgs): Dispatch[] {
   return [...before, ...multiply(arena, { ...product, x: out })];
 }
 
-function scratchRows(arena: Arena, rows: number, width: number): View {
+function scratchRows(
+  arena: Arena,
+  rows: number,
+  width: number,
+  element: Element,
+): View {
   const stride = padded(width);
-  const buffer = arena.buffer("linear scratch", 4 * rows * stride);
-  return { buffer, element: "f32", offset: 0, stride };
+  const bytes = ELEMENT_BYTES[element] * rows * stride;
+  const buffer = arena.buffer("linear scratch", bytes);
+  return { buffer, element, offset: 0, stride };
 }

@@ -107,6 +107,17 @@ export function gemmTile(gpu: Gpu, size: GemmSize): GemmTile {
 }
 
 /**
+ * The element type in which gemm() reads x fastest. Matrices of halves round x in
+ * any case, so that f16 loses nothing.
+ *
+ * @param gpu The device.
+ * @param size The product.
+ */
+export function gemmInput(gpu: Gpu, size: GemmSize): Element {
+  return gemmTile(gpu, size).kind === "matrix" ? "f16" : "f32";
+}
+
+/**
  * Whether a device can multiply by subgroup matrices in such tiles: its subgroups
  * have one size, and its workgroup memory holds the tile.
  *

@@ -52,10 +52,10 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_id) subgroup: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
 ) {
   let firstI = group.x * $(TILE_ROWS)u;
   let firstJ = group.y * $(TILE_COLUMNS)u;
-  let lane = thread % $(LANES)u;
   // Where the subgroup's part of the tile begins.
   let ownI = subgroup / $(SUBGROUP_COLUMNS)u * $(ROWS * 16)u;
   let ownJ = subgroup % $(SUBGROUP_COLUMNS)u * $(COLUMNS * 16)u;

@@ -76,9 +76,10 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
   ["subgroupMatrixMultiplyAccumulate(", "multiply("],
   ["subgroup_matrix_result<f32, 16, 16>()", "$(i * COLUMNS + j)u"],
   ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
+  ["  @builtin(subgroup_invocation_id) lane: u32,\n", ""],
   [
-    "  let lane =",
-    "  let subgroup = thread / $(LANES)u;\n  ownLane = thread % $(LANES)u;\n  let lane =",
+    "  let firstI =",
+    "  let subgroup = thread / $(LANES)u;\n  let lane = thread % $(LANES)u;\n  ownLane = lane;\n  let firstI =",
   ],
 ];
 

@@ -95,8 +95,10 @@ export function productCase(
       });
       const bias = shape.bias ? random.normal(height) : undefined;
       const norm = random.normal(width);
+      // A row more than there are, to see it left alone.
       const before = caseRows(arena, random, {
-        rows,
+        rows: rows + 1,
+        poisoned: (row) => row === rows,
         width: weightRows,
         element: outElement,
         offset: (shape.outOffset ?? 0) + outColumn,

@@ -23,7 +23,7 @@ import { syntheticModel } from "../src/model/synthetic.ts";
 import { openText } from "../src/text/open_text.ts";
 import { openTokenizer } from "../src/tokenizer/tokenizer_json.ts";
 
-const HELP = `deno task bench MODEL [options]
+const HELP = `deno task bench onnx MODEL [options]
 
 Measures the onnx engine on one model and prints JSON.
 
@@ -52,7 +52,7 @@ interface Settings {
 
 type Ids = (count: number) => Int32Array;
 
-async function bench(args: readonly string[]): Promise<number> {
+export async function benchOnnx(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args, {
     string: [
       "device",
@@ -268,4 +268,4 @@ function since(start: number): number {
   return (performance.now() - start) / 1000;
 }
 
-if (import.meta.main) await runVerb(bench);
+if (import.meta.main) await runVerb(benchOnnx);

@@ -30,7 +30,7 @@ import {
 } from "./kernel_report.ts";
 import { timeCase } from "./kernel_timing.ts";
 
-const HELP = `bench/webgpu_kernels.ts [options]
+const HELP = `deno task bench kernels [options]
 
 Times the kernels of the webgpu engine.
 
@@ -53,7 +53,7 @@ interface Settings {
   readonly software: boolean;
 }
 
-async function main(args: readonly string[]): Promise<number> {
+export async function benchKernels(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args, {
     string: ["provider", "only", "json", "time-limit"],
     boolean: ["parity", "no-bench", "software"],
@@ -272,4 +272,4 @@ function yardsticks(gpu: Gpu, bench: readonly KernelCase[]): KernelCase[] {
   });
 }
 
-if (import.meta.main) await runVerb(main);
+if (import.meta.main) await runVerb(benchKernels);

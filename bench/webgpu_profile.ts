@@ -14,7 +14,6 @@ import {
 import { openGpu } from "../src/engine/webgpu/device/open_gpu.ts";
 import { copyBandwidth } from "../src/engine/webgpu/device/copy_bandwidth.ts";
 import type { Arena, Dispatch, Gpu } from "../src/engine/webgpu/device/gpu.ts";
-import type { Element } from "../src/engine/webgpu/kernels/kernel.ts";
 import {
   type GpuModel,
   uploadModel,
@@ -58,7 +57,7 @@ interface Share {
   readonly tflops: number;
 }
 
-async function profile(args: readonly string[]): Promise<number> {
+export async function benchProfile(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args, {
     string: [
       "provider",
@@ -211,4 +210,4 @@ function oneOf<T extends string>(
   );
 }
 
-if (import.meta.main) await runVerb(profile);
+if (import.meta.main) await runVerb(benchProfile);

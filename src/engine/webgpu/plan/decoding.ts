@@ -2,6 +2,7 @@
 
 import type { DecodeResult } from "../../engine.ts";
 import type { Arena, Dispatch, Gpu, Work } from "../device/gpu.ts";
+import { NO_TOKEN } from "../kernels/argmax.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, type KvCache } from "./kv_cache.ts";
 import { type PassPlan, recordPass } from "./pass_plan.ts";
@@ -189,7 +190,15 @@ export class Decoding {
       for (let i = 0; i < count; i++) {
         stepSeconds[done + i] = seconds;
         for (let b = 0; b < batch; b++) {
-          tokens[b]![done + i] = fed[i * batch + b]!;
+          const token = fed[i * batch + b]!;
+          if (token === NO_TOKEN) {
+            throw new RangeError(
+              `Cannot decode step ${
+                done + i
+              } of sequence ${b} as its logits must be numbers: one is NaN`,
+            );
+          }
+          tokens[b]![done + i] = token;
         }
       }
       for (let b = 0; b < batch; b++) this.#lengths[b]! += count;

@@ -9,7 +9,7 @@ for (const provider of ["deno", "dawn"] as const) {
   const { ignore } = requirement(`${provider}-gpu`);
   for (
     const [part, name] of [
-      ["memory", "takes no more memory after 100 sessions"],
+      ["memory", "takes no more memory after many sessions"],
       ["faults", "fails the call that a fault belongs to, and goes on"],
     ] as const
   ) {

@@ -128,6 +128,7 @@ export function attentionDecode(
       value_offset: { u32: values.offset },
       value_stride: { u32: values.stride },
       value_group_stride: { u32: args.valueGroupStride },
+      value_capacity: { u32: args.capacity },
       splits: { u32: splits },
       blocks: { u32: blocks },
     },

@@ -39,7 +39,6 @@ fn main(
     }
     return;
   }
-  let cache_row = batch * params.capacity;
 
   for (var at = lane; at < $(HB * W4)u; at += $(THREADS)u) {
     let head = min(first_head + at / $(W4)u, params.heads - 1u);
@@ -69,9 +68,9 @@ fn main(
 #for h in 0..HB
       s$(h) = 0.0;
 #end
-      let row = cache_row + first_key + lane;
+      let position = first_key + lane;
       for (var c = 0u; c < $(W4)u; c += 1u) {
-        let key_part = load_key(row, key_group, c);
+        let key_part = load_key(batch, position, key_group, c);
 #for h in 0..HB
         s$(h) += dot(q_tile[$(h * W4)u + c], key_part);
 #end
@@ -115,7 +114,7 @@ fn main(
 #for c in 0..VC
     if (column + $(c * VL)u < $(V4)u) {
       for (var k = slice; k < count; k += $(SLICES)u) {
-        let value = load_value(cache_row + first_key + k, value_group, column + $(c * VL)u);
+        let value = load_value(batch, first_key + k, value_group, column + $(c * VL)u);
 #for h in 0..HB
         acc$(h)_$(c) = fma(vec4<f32>(p_tile[$(h * THREADS)u + k]), value, acc$(h)_$(c));
 #end

@@ -20,10 +20,11 @@ fn load_query(row: u32, head: u32, c: u32) -> vec4<f32> {
 #end
 }
 
-fn load_key(row: u32, key_group: u32, c: u32) -> vec4<f32> {
+fn load_key(sequence: u32, position: u32, key_group: u32, c: u32) -> vec4<f32> {
 #if M > 0
   if (c >= $(N4)u) {
     let column = 4u * (c - $(N4)u);
+    let row = sequence * params.capacity + position;
     let at = params.rotary_offset + row * params.rotary_stride + column;
 #if ROTARY_VECTOR
     return vec4<f32>(rotary_key[at / 4u]);
@@ -38,6 +39,7 @@ fn load_key(row: u32, key_group: u32, c: u32) -> vec4<f32> {
   }
 #end
   let column = 4u * c;
+  let row = sequence * params.key_capacity + position;
   let at = params.key_offset + row * params.key_stride + key_group * params.key_group_stride + column;
 #if KEY_VECTOR
   return vec4<f32>(key[at / 4u]);
@@ -52,8 +54,9 @@ fn load_key(row: u32, key_group: u32, c: u32) -> vec4<f32> {
 }
 #if V > 0
 
-fn load_value(row: u32, value_group: u32, c: u32) -> vec4<f32> {
+fn load_value(sequence: u32, position: u32, value_group: u32, c: u32) -> vec4<f32> {
   let column = 4u * c;
+  let row = sequence * params.value_capacity + position;
   let at = params.value_offset + row * params.value_stride + value_group * params.value_group_stride + column;
 #if VALUE_VECTOR
   return vec4<f32>(values[at / 4u]);

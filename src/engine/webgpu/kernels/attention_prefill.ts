@@ -32,6 +32,8 @@ export interface AttentionPrefillArgs extends AttentionViews {
   readonly values: View;
   /** Columns from the value of one group to the next. */
   readonly valueGroupStride: number;
+  /** Rows from one sequence to the next in values. @default capacity */
+  readonly valueCapacity?: number;
   /** u32 [tileCount, 4]: sequence, first row in the pass, rows, position of the first row. */
   readonly tiles: GPUBuffer;
   readonly tileCount: number;
@@ -133,6 +135,7 @@ export function attentionPrefill(
       value_offset: { u32: values.offset },
       value_stride: { u32: values.stride },
       value_group_stride: { u32: args.valueGroupStride },
+      value_capacity: { u32: args.valueCapacity ?? args.capacity },
       out_offset: { u32: out.offset },
       out_stride: { u32: out.stride },
       blocks: { u32: blocks },

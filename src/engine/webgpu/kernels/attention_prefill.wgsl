@@ -34,7 +34,6 @@ fn main(
   let first_row = tiles[4u * tile + 1u] + skipped;
   let first_position = tiles[4u * tile + 3u] + skipped;
   let keys = first_position + rows;
-  let cache_row = sequence * params.capacity;
   let tx = lane % $(TX)u;
   let ty = lane / $(TX)u;
 
@@ -78,7 +77,7 @@ fn main(
         let at = lane + $(t * THREADS)u;
         let row = first_key + at / WIDTH;
         if (at < $(KEYS)u * WIDTH && row < keys) {
-          staged$(t) = load_key(cache_row + row, key_group, at % WIDTH + $(chunk * CHUNK4)u);
+          staged$(t) = load_key(sequence, row, key_group, at % WIDTH + $(chunk * CHUNK4)u);
         }
       }
 #end
@@ -128,7 +127,7 @@ fn main(
       let row = first_key + at / $(V4)u;
       // Beyond the last key lies what may be anything, and 0 times NaN is NaN.
       if (at < $(KEYS * V4)u && row < keys) {
-        value$(t) = load_value(cache_row + row, key_group, at % $(V4)u);
+        value$(t) = load_value(sequence, row, key_group, at % $(V4)u);
       }
     }
 #end

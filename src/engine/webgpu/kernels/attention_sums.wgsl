@@ -33,7 +33,6 @@ fn main(
   var last = tile;
   while (last + 1u < params.tile_count && tiles[4u * (last + 1u)] == sequence) { last += 1u; }
   let length = tiles[4u * last + 3u] + tiles[4u * last + 2u];
-  let cache_row = sequence * params.capacity;
   let tx = lane % $(TX)u;
   let ty = lane / $(TX)u;
 
@@ -57,7 +56,7 @@ fn main(
             q_tile[row * $(STRIDE)u + c] = value;
           } else {
             let k = row - $(ROWS)u;
-            if (k < keys && chunk + c < $(W4)u) { value = load_key(cache_row + first_key + k, key_group, chunk + c); }
+            if (k < keys && chunk + c < $(W4)u) { value = load_key(sequence, first_key + k, key_group, chunk + c); }
             k_tile[k * $(STRIDE)u + c] = value;
           }
         }

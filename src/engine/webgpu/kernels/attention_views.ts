@@ -29,8 +29,10 @@ export interface AttentionViews {
   readonly keyGroupStride: number;
   /** Of all groups; needed where m > 0. */
   readonly rotaryKey?: View;
-  /** Rows from one sequence to the next in key, rotaryKey and values. */
+  /** Rows from one sequence to the next in rotaryKey, and in key and values by default. */
   readonly capacity: number;
+  /** Of key, where it is another: keys made for this pass alone. @default capacity */
+  readonly keyCapacity?: number;
 }
 
 /** Whether rows can be read as vectors of four. */
@@ -92,6 +94,7 @@ export function keyLoads(views: AttentionViews): {
       heads: { u32: views.heads },
       groups: { u32: views.groups },
       capacity: { u32: views.capacity },
+      key_capacity: { u32: views.keyCapacity ?? views.capacity },
       // Softmax by exp2.
       scale: { f32: views.scale * Math.LOG2E },
       query_offset: { u32: query.offset },

@@ -29,6 +29,7 @@ export interface AttentionInputs {
   readonly keyGroupStride: number;
   readonly rotaryKey?: View;
   readonly capacity: number;
+  readonly keyCapacity?: number;
 }
 
 /** One layer of a pass. */
@@ -79,7 +80,7 @@ export function recordPass(
 ): PassPlan {
   const { rows } = layout;
   const scratch = scratchOf(arena, model, rows);
-  const expansion = expansionOf(arena, model, layout, place.cache.capacity);
+  const expansion = expansionOf(arena, model, layout);
   const tokens = arena.buffer("tokens", rows * 4);
   const { x, y } = scratch(0);
   return {
@@ -203,6 +204,7 @@ function recordAttention(
     rotary: form.rotary,
     scale: form.scale,
     capacity,
+    ...(expanded === undefined ? {} : { keyCapacity: layout.longest }),
     key: expanded ?? first,
     // A merged key that rotates as a whole is shared by all heads.
     keyGroupStride: form.kind === "partialRope" && expanded === undefined
@@ -215,6 +217,7 @@ function recordAttention(
     value: form.value,
     values: isMla ? { ...expanded!, offset: form.groups * form.nope } : second!,
     valueGroupStride: form.value,
+    ...(isMla ? { valueCapacity: layout.longest } : {}),
     tiles: layout.tiles,
     tileCount: layout.tileCount,
     tileRows: layout.tileRows,
@@ -246,7 +249,7 @@ function expand(
       x: fromSequence(latent, sequence, capacity),
       rows: rowsOf(span),
       weight: up,
-      out: fromSequence(expanded, sequence, capacity),
+      out: fromSequence(expanded, sequence, layout.longest),
     })
   );
 }
@@ -256,10 +259,9 @@ function expansionOf(
   arena: Arena,
   model: GpuModel,
   layout: GpuRowLayout,
-  capacity: number,
 ): (form: AttentionForm) => View | undefined {
   const known = new Map<number, View>();
-  const rows = (layout.spans.length - 1) * capacity + layout.longest;
+  const rows = layout.spans.length * layout.longest;
   return (form) => {
     const { kind, groups, nope, value, latentWidth } = form;
     if (kind === "gqa" || latentWidth === 0) return undefined;

@@ -117,6 +117,8 @@ Deno.test({
         "webgpu",
         "--set",
         "engine.software=true",
+        "--set",
+        "measure.cache.memoryGrowth=true",
       );
       assertEquals(run.code, 0, `${run.stdout}\n${run.stderr}`);
       assertEquals(run.records.length, 8 * 6 + 7);

@@ -309,7 +309,8 @@ export class CellRunner {
     session: Session,
     theory: CacheTheory,
   ): Promise<MemoryGrowth> {
-    const { contexts } = this.#spec.experiment.measure.cache!;
+    const { contexts, memoryGrowth } = this.#spec.experiment.measure.cache!;
+    if (memoryGrowth !== true) return {};
     if (cell.contextTokens !== Math.max(...contexts)) return {};
     return await this.#clock.time(
       "measuring",

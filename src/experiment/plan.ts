@@ -142,7 +142,11 @@ function cellId(
         tokenizer: inputs.tokenizerSha256,
       }
       : undefined,
-    cache: target.measure === "cache" ? cache?.slackBytes : undefined,
+    cache: target.measure !== "cache"
+      ? undefined
+      : cache?.memoryGrowth === true
+      ? { slackBytes: cache.slackBytes, memoryGrowth: true }
+      : cache?.slackBytes,
     throughput: target.measure === "throughput" && throughput !== undefined
       ? {
         ...throughput,

@@ -77,6 +77,8 @@ export interface CacheMeasure {
   readonly contexts: readonly number[];
   /** Bytes allowed beyond theory. */
   readonly slackBytes: number;
+  /** Whether the growth of the device's memory is measured beside theory. */
+  readonly memoryGrowth?: boolean;
 }
 
 /** Speed at each context. */
@@ -202,6 +204,9 @@ export function experimentSchema(methods: readonly Method[]) {
       cache: z.strictObject({
         contexts: contexts.optional(),
         slackBytes: z.int().min(0).default(0),
+        memoryGrowth: z.boolean().optional().describe(
+          "Also measure how the device's memory grows with the cache, once a variant (engine webgpu)",
+        ),
       }).optional(),
       throughput: z.strictObject({
         contexts: contexts.optional(),

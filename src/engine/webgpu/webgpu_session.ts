@@ -5,9 +5,9 @@ import { batchLength, longestLength } from "../batch_length.ts";
 import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
 import { checkTokenWeights } from "../token_weights.ts";
 import type { Gpu } from "./device/gpu.ts";
+import { Calibrating } from "./plan/calibrating.ts";
 import { Decoding } from "./plan/decoding.ts";
 import type { GpuModel } from "./plan/gpu_model.ts";
-import { runMoments } from "./plan/moments_plan.ts";
 import { groupRows } from "./plan/row_layout.ts";
 import { passRows } from "./plan/pass_limits.ts";
 import { Scoring } from "./plan/scoring.ts";
@@ -20,6 +20,7 @@ export class WebgpuSession implements Session {
   #model: GpuModel | undefined;
   #scoring: Scoring | undefined;
   #decoding: Decoding | undefined;
+  #calibrating: Calibrating | undefined;
 
   /**
    * @param gpu The device.
@@ -102,22 +103,21 @@ export class WebgpuSession implements Session {
     if (tokens.length === 0) return;
     longestLength(tokens, model.vocabSize, "compute moments of");
     if (tokenWeights !== undefined) checkTokenWeights(tokens, tokenWeights);
+    const calibrating = this.#calibrating ??= new Calibrating(
+      this.#gpu,
+      model,
+    );
     // A sequence is whole in its pass: sums of attention weights need all of it.
     const lengths = tokens.map(({ length }) => length);
     const most = Math.max(this.#maxRows, ...lengths);
     for (const { first, spans } of groupRows(lengths, most)) {
       const range = [first, first + spans.length] as const;
-      await runMoments(
-        this.#gpu,
-        model,
-        {
-          sequences: tokens.slice(...range),
-          ...(tokenWeights === undefined
-            ? {}
-            : { weights: joined(tokenWeights.slice(...range)) }),
-        },
-        sink,
-      );
+      await calibrating.run({
+        sequences: tokens.slice(...range),
+        ...(tokenWeights === undefined
+          ? {}
+          : { weights: joined(tokenWeights.slice(...range)) }),
+      }, sink);
     }
   }
 
@@ -125,6 +125,8 @@ export class WebgpuSession implements Session {
     const model = this.#model;
     this.#scoring?.close();
     this.#decoding?.close();
+    this.#calibrating?.close();
+    this.#calibrating = undefined;
     this.#scoring = undefined;
     this.#decoding = undefined;
     this.#model = undefined;

@@ -17,7 +17,20 @@ const OPTIONS = [
 ];
 
 /** The least that a thread sleeps; it is 0.1 ms in truth. */
-const TICK_MS = 0.02;
+const LEAST_TICK_MS = 0.02;
+
+/** So that even long work is noticed soon. */
+const LONGEST_TICK_MS = 4;
+
+/** A tick's share of the time waited so far: what a wait may be too long by. */
+const TICK_SHARE = 0.02;
+
+let waitingSince = 0;
+
+/** Says that a wait for the device begins, whose first ticks are short. */
+export function beginWait(): void {
+  waitingSince = performance.now();
+}
 
 interface DawnModule {
   create(options: readonly string[]): GPU;
@@ -50,10 +63,11 @@ export async function dawnGpu(): Promise<GPU> {
 }
 
 /**
- * Makes each turn of setImmediate() take a tenth of a millisecond. While a
- * promise of Dawn's is open, the addon asks for turn after turn, each with a new
- * function; unpaced, that is a core at full load and so many functions that each
- * garbage collection stops for over a second to finalize them.
+ * Makes each turn of setImmediate() take a tenth of a millisecond, and more the
+ * longer a wait has lasted. While a promise of Dawn's is open, the addon asks for
+ * turn after turn, each with a new function; unpaced, that is a core at full load
+ * and so many functions that each garbage collection stops for over a second to
+ * finalize them.
  */
 function paceTicks(): void {
   const { setImmediate } = globalThis;
@@ -62,7 +76,9 @@ function paceTicks(): void {
     callback: (...args: unknown[]) => void,
     ...args: unknown[]
   ) => {
-    Atomics.wait(cell, 0, 0, TICK_MS);
+    const waited = performance.now() - waitingSince;
+    const tick = Math.min(LONGEST_TICK_MS, TICK_SHARE * waited);
+    Atomics.wait(cell, 0, 0, Math.max(LEAST_TICK_MS, tick));
     return setImmediate(callback, ...args);
   };
   Object.assign(globalThis, { setImmediate: paced });

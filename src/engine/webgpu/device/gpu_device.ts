@@ -1,6 +1,7 @@
 // The open device: see gpu.ts for what its parts promise.
 
 import { type ArenaHost, BufferArena } from "./arena.ts";
+import { beginWait } from "./dawn_provider.ts";
 import { FaultLog, GpuError, nextTurn } from "./faults.ts";
 import type {
   AdapterFacts,
@@ -177,6 +178,7 @@ export class GpuDevice implements Gpu {
     this.#faults.throwIfLost();
     checkRange("read", buffer, byteOffset, bytes, 1);
     // Copies start and end at multiples of 4, as buffers do.
+    if (this.facts.provider === "dawn") beginWait();
     const start = byteOffset - byteOffset % 4;
     const end = Math.ceil((byteOffset + bytes) / 4) * 4;
     let data: ArrayBuffer;
@@ -195,6 +197,9 @@ export class GpuDevice implements Gpu {
 
   async settle(): Promise<void> {
     this.#faults.throwIfLost();
+    // What was written is staged until it is submitted.
+    if (this.#unsubmitted > 0) this.#submit([]);
+    if (this.facts.provider === "dawn") beginWait();
     try {
       if (!this.#readback.wait()) {
         await this.device.queue.onSubmittedWorkDone();

@@ -144,10 +144,19 @@ export function shaderOf(gpu: Gpu, use: KernelUse): string {
     );
   }
   const needs = new Set(use.needs ?? []);
-  if (/\bf16\b|\bvec[234]h\b/.test(body + declarations.join())) {
-    needs.add("f16");
-  }
+  if (usesHalves(body) || HALVES.test(declarations.join())) needs.add("f16");
   return [...enables(gpu, needs), ...declarations, body].join("\n");
+}
+
+const HALVES = /\bf16\b|\bvec[234]h\b/;
+
+/** Bodies are long, few and asked for often. */
+const halvesOf = new Map<string, boolean>();
+
+function usesHalves(body: string): boolean {
+  let uses = halvesOf.get(body);
+  if (uses === undefined) halvesOf.set(body, uses = HALVES.test(body));
+  return uses;
 }
 
 function enables(gpu: Gpu, needs: ReadonlySet<string>): string[] {

@@ -15,6 +15,9 @@ interface Block {
   readonly line: number;
 }
 
+/** What each template was filled in to, by constants: plans ask for the same again and again. */
+const filled = new Map<string, Map<string, string>>();
+
 /**
  * Fills in a template.
  *
@@ -24,8 +27,16 @@ interface Block {
  * @throws {SyntaxError} If a name is unknown, a block does not end or an expression cannot be read; the line is named.
  */
 export function fillTemplate(source: string, constants: Constants): string {
-  const lines = source.split("\n");
-  return fill(lines, 0, lines.length, constants).join("\n");
+  let known = filled.get(source);
+  if (known === undefined) filled.set(source, known = new Map());
+  const key = JSON.stringify(constants);
+  let text = known.get(key);
+  if (text === undefined) {
+    const lines = source.split("\n");
+    text = fill(lines, 0, lines.length, constants).join("\n");
+    known.set(key, text);
+  }
+  return text;
 }
 
 function fill(

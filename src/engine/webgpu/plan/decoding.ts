@@ -16,8 +16,11 @@ import {
   recordStep,
 } from "./step_plan.ts";
 
-/** Steps of one submit: enough that waiting for the device is seldom. */
-const STEPS_PER_SUBMIT = 16;
+/** Steps of one submit: few, so that the device starts while the rest is encoded. */
+const STEPS_PER_SUBMIT = 4;
+
+/** Steps after which token ids are read back: many, since reading waits for the device. */
+const STEPS_PER_READ = 64;
 
 /** Sequences that are decoded together. */
 export class Decoding {
@@ -26,7 +29,7 @@ export class Decoding {
   readonly #arena: Arena;
   readonly #cache: KvCache;
   readonly #state: DecodeState;
-  /** Tokens fed, u32 [STEPS_PER_SUBMIT, B]. */
+  /** Tokens fed, u32 [STEPS_PER_READ, B]. */
   readonly #fed: GPUBuffer;
   readonly #lengths: number[];
   #step: readonly Dispatch[] | undefined;
@@ -59,7 +62,7 @@ export class Decoding {
       this.#state = allocateState(this.#arena, model, batch);
       this.#fed = this.#arena.buffer(
         "tokens fed",
-        STEPS_PER_SUBMIT * batch * 4,
+        STEPS_PER_READ * batch * 4,
       );
     } catch (error) {
       this.#arena.destroy();
@@ -164,25 +167,17 @@ export class Decoding {
       this.#cache,
       this.#state,
     );
-    for (let done = 0; done < steps; done += STEPS_PER_SUBMIT) {
-      const count = Math.min(STEPS_PER_SUBMIT, steps - done);
+    for (let done = 0; done < steps; done += STEPS_PER_READ) {
+      const count = Math.min(STEPS_PER_READ, steps - done);
       const start = performance.now();
-      const work: Work[] = [];
-      for (let i = 0; i < count; i++) {
-        work.push(
-          {
-            copy: {
-              from: this.#state.tokens,
-              fromOffset: 0,
-              to: this.#fed,
-              toOffset: i * batch * 4,
-              bytes: batch * 4,
-            },
-          },
-          ...this.#step,
-        );
+      for (let first = 0; first < count; first += STEPS_PER_SUBMIT) {
+        const last = Math.min(count, first + STEPS_PER_SUBMIT);
+        const work: Work[] = [];
+        for (let i = first; i < last; i++) {
+          work.push(keepFed(this.#state, this.#fed, i, batch), ...this.#step);
+        }
+        this.#gpu.run(work);
       }
-      this.#gpu.run(work);
       const fed = new Uint32Array(
         await this.#gpu.read(this.#fed, 0, count * batch * 4),
       );
@@ -231,6 +226,25 @@ export class Decoding {
   close(): void {
     this.#arena.destroy();
   }
+}
+
+/** Keeps the tokens that step `index` is fed. */
+function keepFed(
+  { tokens }: DecodeState,
+  fed: GPUBuffer,
+  index: number,
+  batch: number,
+): Work {
+  const bytes = batch * 4;
+  return {
+    copy: {
+      from: tokens,
+      fromOffset: 0,
+      to: fed,
+      toOffset: index * bytes,
+      bytes,
+    },
+  };
 }
 
 function copyRow(

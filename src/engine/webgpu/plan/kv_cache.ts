@@ -23,7 +23,9 @@ export interface KvCache {
 }
 
 /**
- * Allocates a cache.
+ * Allocates a cache: all layers' first parts side by side, then all second
+ * parts, in as few buffers as bindings allow. Allocators of GPU memory round
+ * middling buffers up to blocks; a few large ones take what they say.
  *
  * @param arena Owns it.
  * @param forms Each layer's sizes.
@@ -38,21 +40,70 @@ export function allocateCache(
   capacity: number,
   element: Element,
 ): KvCache {
-  let bytes = 0;
-  const part = (label: string, width: number): View => {
-    const size = batch * capacity * width * ELEMENT_BYTES[element];
-    const buffer = arena.buffer(label, size);
-    // A buffer's size is a multiple of 4, which an odd number of f16 is not.
-    bytes += buffer.size - (4 - size % 4) % 4;
-    return { buffer, element, offset: 0, stride: width };
+  const rows = batch * capacity;
+  const firsts = allocateParts(
+    arena,
+    "cache first",
+    forms.map(({ firstWidth }) => firstWidth),
+    rows,
+    element,
+  );
+  const seconds = allocateParts(
+    arena,
+    "cache second",
+    forms.map(({ secondWidth }) => secondWidth),
+    rows,
+    element,
+  );
+  return {
+    layers: forms.map((form, i) => ({
+      first: firsts.views[i]!,
+      ...(form.secondWidth === 0 ? {} : { second: seconds.views[i]! }),
+    })),
+    batch,
+    capacity,
+    bytes: firsts.bytes + seconds.bytes,
   };
-  const layers = forms.map((form, i) => ({
-    first: part(`cache ${i} first`, form.firstWidth),
-    ...(form.secondWidth === 0
-      ? {}
-      : { second: part(`cache ${i} second`, form.secondWidth) }),
+}
+
+/** Parts of all layers in shared buffers, none larger than a binding. */
+function allocateParts(
+  arena: Arena,
+  label: string,
+  widths: readonly number[],
+  rows: number,
+  element: Element,
+): { views: View[]; bytes: number } {
+  const { maxStorageBufferBindingSize, maxBufferSize } = arena.gpu.facts.limits;
+  const elementBytes = ELEMENT_BYTES[element];
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize) /
+    elementBytes;
+  const shards: number[] = [];
+  const places = widths.map((width) => {
+    const elements = rows * width;
+    const last = shards.length - 1;
+    if (last < 0 || shards[last]! + elements > most) {
+      shards.push(elements);
+      return { shard: shards.length - 1, offset: 0 };
+    }
+    const offset = shards[last]!;
+    shards[last]! += elements;
+    return { shard: last, offset };
+  });
+  let bytes = 0;
+  const buffers = shards.map((elements, i) => {
+    // No layer has this part: nothing to allocate, nothing to count.
+    if (elements === 0) return undefined;
+    bytes += elements * elementBytes;
+    return arena.buffer(`${label} ${i}`, elements * elementBytes);
+  });
+  const views = widths.map((width, i): View => ({
+    buffer: buffers[places[i]!.shard]!,
+    element,
+    offset: places[i]!.offset,
+    stride: width,
   }));
-  return { layers, batch, capacity, bytes };
+  return { views, bytes };
 }
 
 /**

@@ -36,7 +36,7 @@ export function recordScore(
   model: GpuModel,
   pass: PassPlan,
 ): ScorePlan {
-  const { x, y, layout: { rows } } = pass;
+  const { y, layout: { rows } } = pass;
   const { vocabSize } = model;
   const wanted = Math.floor(LOGITS_BYTES / (4 * rows) / 128) * 128;
   const columns = Math.min(vocabSize, Math.max(128, wanted));

@@ -21,9 +21,9 @@ import { type Column, headlineTable, type Table } from "./tables.ts";
 const BEGIN = "<!-- results:begin -->";
 const END = "<!-- results:end -->";
 
-// The published folders that the section shows in full.
-/** The first that is there: whole-split figures come before those of a quick start. */
-const MAIN = ["main", "quickstart"];
+// The published folders that the section shows in full; of these the first that
+// is there: whole-split figures come before those of a quick start.
+const MAIN = ["rank-ablation", "quickstart"];
 const PARITY = "official-parity";
 const PARITY_ON_GPU = "official-parity-h100";
 

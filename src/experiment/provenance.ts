@@ -16,7 +16,7 @@ export interface GitState {
   readonly dirty: boolean | null;
 }
 
-/** Names the commit of a copy that has no git, such as one on a GPU host. */
+/** Names the commit of a copy whose git, if it has any, knows another: one on a GPU host. */
 const STATED_COMMIT = "TRANSMLA_COMMIT";
 
 /** What is known only once a run has started. */
@@ -28,8 +28,12 @@ export interface RunFacts {
   readonly gemmGflops?: number;
 }
 
-/** Reads the commit of the suite's repository, or of TRANSMLA_COMMIT where there is no repository or git may not run. */
+/** The commit that TRANSMLA_COMMIT states, else that of the suite's repository; nothing where there is none or git may not run. */
 export async function gitState(): Promise<GitState | undefined> {
+  const stated = Deno.env.get(STATED_COMMIT);
+  if (stated !== undefined && /^[0-9a-f]{40}$/.test(stated)) {
+    return { commit: stated, dirty: null };
+  }
   try {
     const commit = await git("rev-parse", "HEAD");
     const status = await git(
@@ -41,10 +45,7 @@ export async function gitState(): Promise<GitState | undefined> {
     );
     return { commit, dirty: status !== "" };
   } catch {
-    const stated = Deno.env.get(STATED_COMMIT);
-    return stated !== undefined && /^[0-9a-f]{40}$/.test(stated)
-      ? { commit: stated, dirty: null }
-      : undefined;
+    return undefined;
   }
 }
 

@@ -14,6 +14,7 @@ import {
   machineName,
   protocol,
 } from "./protocol.ts";
+import { precisionSection } from "./readme_precision.ts";
 import { collectSeries } from "./series.ts";
 import { markdownTable } from "./summary.ts";
 import { type Column, headlineTable, type Table } from "./tables.ts";
@@ -26,6 +27,8 @@ const END = "<!-- results:end -->";
 const MAIN = ["rank-ablation", "quickstart"];
 const PARITY = "official-parity";
 const PARITY_ON_GPU = "official-parity-h100";
+/** Experiment whose runs are columns of one table. */
+const PRECISION = "precision";
 
 /** A published experiment. */
 export interface PublishedRun {
@@ -63,8 +66,8 @@ export async function loadPublished(
 
 /**
  * Renders the results section: the main experiment's sentence, table and first
- * figure, the comparison with the official code, and a line for every other
- * published folder.
+ * figure, the comparison with the official code, the providers and element
+ * types, and a line for every other published folder.
  *
  * @param published The experiments; any of them may be missing.
  * @returns Markdown without the markers; "" where nothing was published.
@@ -77,11 +80,15 @@ export function renderReadmeSection(
   const main = MAIN.map(named).find((one) => one !== undefined);
   const parity = named(PARITY);
   const parityOnGpu = parity === undefined ? undefined : named(PARITY_ON_GPU);
-  const shown = [main, parity, parityOnGpu];
+  const precision = published.filter(({ run }) =>
+    run.experiments.includes(PRECISION)
+  );
+  const shown = [main, parity, parityOnGpu, ...precision];
   const others = published.filter((one) => !shown.includes(one));
   return [
     ...main === undefined ? [] : [mainSection(main)],
     ...parity === undefined ? [] : [paritySection(parity, parityOnGpu)],
+    precisionSection(precision),
     others.map(otherLine).join("\n"),
   ].filter((part) => part !== "").join("\n\n");
 }

@@ -134,9 +134,12 @@ Deno.test("renderReadmeSection() shows quickstart and official-parity, and links
     assertEquals(await columns(), 5);
     assertEquals((await section()).match(/^- /gm)?.length, 1);
     // Figures of the whole split come before those of a quick start.
-    await publishRun(directory, `${root}/main`);
+    await publishRun(directory, `${root}/rank-ablation`);
     const whole = await section();
-    assertStringIncludes(whole, "Everything: [main](results/published/main/");
+    assertStringIncludes(
+      whole,
+      "Everything: [rank-ablation](results/published/rank-ablation/",
+    );
     assertEquals(whole.includes("Everything: [quickstart]"), false);
     assertMatch(whole, /^- \[quickstart\]/m);
   });

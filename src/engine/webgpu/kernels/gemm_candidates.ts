@@ -5,7 +5,12 @@ import type { Gpu } from "../device/gpu.ts";
 import { gemm } from "./gemm.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { productBench } from "./product_case.ts";
-import { fitsTile, type MatrixTile, type RegisterTile } from "./tuning.ts";
+import {
+  fitsTile,
+  type MatrixTile,
+  matrixTile,
+  type RegisterTile,
+} from "./tuning.ts";
 
 /** Rows of x, and the tiles that could be fastest there. */
 interface Candidates<Tile> {
@@ -22,40 +27,40 @@ const MATRICES: readonly Candidates<MatrixTile>[] = [
   {
     rows: 32,
     tiles: [
-      matrix(32, 32, 64, 1, 2),
-      matrix(32, 32, 128, 1, 2),
-      matrix(32, 64, 64, 1, 4),
-      matrix(32, 64, 64, 2, 2),
-      matrix(32, 64, 128, 1, 4),
-      matrix(32, 128, 64, 1, 4),
+      matrixTile(32, 32, 64, 1, 2),
+      matrixTile(32, 32, 128, 1, 2),
+      matrixTile(32, 64, 64, 1, 4),
+      matrixTile(32, 64, 64, 2, 2),
+      matrixTile(32, 64, 128, 1, 4),
+      matrixTile(32, 128, 64, 1, 4),
     ],
   },
   {
     rows: 64,
     tiles: [
-      matrix(64, 32, 64, 2, 1),
-      matrix(64, 64, 64, 2, 2),
-      matrix(64, 64, 64, 2, 4),
-      matrix(64, 128, 64, 2, 4),
+      matrixTile(64, 32, 64, 2, 1),
+      matrixTile(64, 64, 64, 2, 2),
+      matrixTile(64, 64, 64, 2, 4),
+      matrixTile(64, 128, 64, 2, 4),
     ],
   },
   {
     rows: 128,
     tiles: [
-      matrix(64, 64, 64, 2, 2),
-      matrix(128, 64, 64, 4, 2),
-      matrix(128, 128, 32, 2, 4),
-      matrix(128, 128, 64, 2, 4),
+      matrixTile(64, 64, 64, 2, 2),
+      matrixTile(128, 64, 64, 4, 2),
+      matrixTile(128, 128, 32, 2, 4),
+      matrixTile(128, 128, 64, 2, 4),
     ],
   },
   {
     rows: 2048,
     tiles: [
-      matrix(128, 128, 32, 2, 4),
-      matrix(128, 128, 64, 2, 4),
-      matrix(256, 128, 32, 4, 2),
-      matrix(128, 256, 32, 2, 4),
-      matrix(256, 128, 32, 2, 4),
+      matrixTile(128, 128, 32, 2, 4),
+      matrixTile(128, 128, 64, 2, 4),
+      matrixTile(256, 128, 32, 4, 2),
+      matrixTile(128, 256, 32, 2, 4),
+      matrixTile(256, 128, 32, 2, 4),
     ],
   },
 ];
@@ -114,23 +119,6 @@ function bench(
     { rows, height, width, element: "f16", note, ...(fits && { fits }) },
     (arena, args) => gemm(arena, { ...args, tile }),
   );
-}
-
-function matrix(
-  rows: number,
-  columns: number,
-  depth: number,
-  subgroupRows: number,
-  subgroupColumns: number,
-): MatrixTile {
-  return {
-    kind: "matrix",
-    rows,
-    columns,
-    depth,
-    subgroupRows,
-    subgroupColumns,
-  };
 }
 
 function registers(

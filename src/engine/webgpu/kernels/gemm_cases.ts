@@ -11,7 +11,12 @@ import {
   productCase,
   type ProductShape,
 } from "./product_case.ts";
-import { fitsTile, type GemmTile, type MatrixTile } from "./tuning.ts";
+import {
+  fitsTile,
+  type GemmTile,
+  type MatrixTile,
+  matrixTile,
+} from "./tuning.ts";
 
 const SMALL: GemmTile = {
   kind: "registers",
@@ -151,23 +156,6 @@ function product(
   more: Partial<ProductShape> = {},
 ): ProductShape {
   return { rows, height, width, element, ...more };
-}
-
-function matrixTile(
-  rows: number,
-  columns: number,
-  depth: number,
-  subgroupRows: number,
-  subgroupColumns: number,
-): MatrixTile {
-  return {
-    kind: "matrix",
-    rows,
-    columns,
-    depth,
-    subgroupRows,
-    subgroupColumns,
-  };
 }
 
 function matrices(tile: MatrixTile, shape: ProductShape): KernelCase {

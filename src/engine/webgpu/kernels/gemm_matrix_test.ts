@@ -16,7 +16,7 @@ import {
   type ProductShape,
 } from "./product_case.ts";
 import { runCase } from "./run_case.ts";
-import type { MatrixTile } from "./tuning.ts";
+import { type MatrixTile, matrixTile } from "./tuning.ts";
 
 // As on most GPUs: fewer would be as many stores of each more.
 const LANES = 32;
@@ -100,43 +100,26 @@ function emulated(
   });
 }
 
-function tileOf(
-  rows: number,
-  columns: number,
-  depth: number,
-  subgroupRows: number,
-  subgroupColumns: number,
-): MatrixTile {
-  return {
-    kind: "matrix",
-    rows,
-    columns,
-    depth,
-    subgroupRows,
-    subgroupColumns,
-  };
-}
-
 const CASES: readonly (readonly [tile: MatrixTile, shape: ProductShape])[] = [
   // Whole tiles, then some that end inside; two subgroups side by side, each with
   // one above the other; three tiles deep.
-  [tileOf(32, 32, 16, 1, 2), product(80, 72, 40)],
-  [tileOf(32, 32, 32, 2, 1), product(33, 50, 96, { rowsPerPart: 19 })],
+  [matrixTile(32, 32, 16, 1, 2), product(80, 72, 40)],
+  [matrixTile(32, 32, 32, 2, 1), product(33, 50, 96, { rowsPerPart: 19 })],
   [
-    tileOf(16, 32, 16, 1, 1),
+    matrixTile(16, 32, 16, 1, 1),
     product(20, 40, 56, { bias: true, accumulate: true, outColumn: 3 }),
   ],
-  [tileOf(16, 16, 16, 1, 1), product(17, 16, 33, { xOffset: 1 })],
+  [matrixTile(16, 16, 16, 1, 1), product(17, 16, 33, { xOffset: 1 })],
   [
-    tileOf(16, 16, 32, 1, 1),
+    matrixTile(16, 16, 32, 1, 1),
     product(15, 35, 40, { firstWeightRow: 5, weightRows: 27, bias: true }),
   ],
 ];
 
 const HALF_CASES: typeof CASES = [
-  [tileOf(32, 16, 32, 2, 1), product(35, 20, 48, { xElement: "f16" })],
+  [matrixTile(32, 16, 32, 2, 1), product(35, 20, 48, { xElement: "f16" })],
   [
-    tileOf(16, 16, 16, 1, 1),
+    matrixTile(16, 16, 16, 1, 1),
     product(18, 17, 21, { xElement: "f16", xOffset: 3, outElement: "f16" }),
   ],
 ];
@@ -183,7 +166,10 @@ Deno.test({
   ignore: requirement("dawn-gpu").ignore,
   async fn() {
     const dawn = { facts: { provider: "dawn" } } as Gpu;
-    const tiles = [tileOf(32, 64, 64, 1, 4), tileOf(256, 128, 32, 4, 2)];
+    const tiles = [
+      matrixTile(32, 64, 64, 1, 4),
+      matrixTile(256, 128, 32, 4, 2),
+    ];
     const options: Partial<GemmArgs>[] = [
       {},
       { bias: NO_BUFFER },
@@ -207,7 +193,7 @@ Deno.test({
 
 Deno.test("gemmMatrixUse() refuses a tile that threads cannot share evenly", () => {
   assertThrows(
-    () => gemmMatrixUse(partOf({}), tileOf(48, 48, 16, 3, 3), 32),
+    () => gemmMatrixUse(partOf({}), matrixTile(48, 48, 16, 3, 3), 32),
     RangeError,
     "multiples of 144 lines",
   );

@@ -98,7 +98,7 @@ const FULL = 128;
 export function gemmTile(gpu: Gpu, size: GemmSize): GemmTile {
   if (gpu.facts.software) return registerTile(16, 16, 8, 4, 4);
   const { rows, height } = size;
-  const tile = matrixTile(rows, height);
+  const tile = matrixTileFor(rows, height);
   if (size.element === "f16" && fitsTile(gpu, tile)) return tile;
   if (rows <= 32) return registerTile(32, 64, 16, 4, 4);
   const large = Math.ceil(rows / 128) * Math.ceil(height / 128);
@@ -136,27 +136,31 @@ export function fitsTile(gpu: Gpu, tile: MatrixTile): boolean {
     subgroups * facts.subgroupSize <= maxComputeInvocationsPerWorkgroup;
 }
 
-function matrixTile(rows: number, height: number): MatrixTile {
-  const tile = (
-    rows: number,
-    columns: number,
-    depth: number,
-    subgroupRows: number,
-    subgroupColumns: number,
-  ): MatrixTile => ({
+function matrixTileFor(rows: number, height: number): MatrixTile {
+  if (rows <= 32) return matrixTile(32, 64, 64, 1, 4);
+  const large = Math.ceil(rows / 128) * Math.ceil(height / 128);
+  if (rows <= 64 || large < FULL / 2) return matrixTile(64, 64, 64, 2, 2);
+  const largest = Math.ceil(rows / 256) * Math.ceil(height / 128);
+  if (largest >= 4 * FULL) return matrixTile(256, 128, 32, 4, 2);
+  return matrixTile(128, 128, 64, 2, 4);
+}
+
+/** A tile of rows of x, rows of W and columns at a time, by so many subgroups along both. */
+export function matrixTile(
+  rows: number,
+  columns: number,
+  depth: number,
+  subgroupRows: number,
+  subgroupColumns: number,
+): MatrixTile {
+  return {
     kind: "matrix",
     rows,
     columns,
     depth,
     subgroupRows,
     subgroupColumns,
-  });
-  if (rows <= 32) return tile(32, 64, 64, 1, 4);
-  const large = Math.ceil(rows / 128) * Math.ceil(height / 128);
-  if (rows <= 64 || large < FULL / 2) return tile(64, 64, 64, 2, 2);
-  const largest = Math.ceil(rows / 256) * Math.ceil(height / 128);
-  if (largest >= 4 * FULL) return tile(256, 128, 32, 4, 2);
-  return tile(128, 128, 64, 2, 4);
+  };
 }
 
 function registerTile(

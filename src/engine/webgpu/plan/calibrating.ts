@@ -201,7 +201,7 @@ function recordSums(
 ): Dispatch[] {
   const { layout } = pass;
   return attentionSums(arena, {
-    ...layer.attentionInputs,
+    ...layer.attentionViews,
     lse,
     tiles: layout.tiles,
     tileCount: layout.tileCount,

@@ -3,6 +3,7 @@
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import { attentionPrefill } from "../kernels/attention_prefill.ts";
+import type { AttentionViews } from "../kernels/attention_views.ts";
 import { embed } from "../kernels/embed.ts";
 import { gatedSilu } from "../kernels/gated_silu.ts";
 import { gemm } from "../kernels/gemm.ts";
@@ -15,23 +16,6 @@ import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
 import type { GpuRowLayout } from "./row_layout.ts";
 import { allocateRows, type Scratch, scratchOf } from "./scratch.ts";
 
-/** What prefill attention reads, for whoever computes sums of its weights. */
-export interface AttentionInputs {
-  readonly query: View;
-  readonly queryNope: number;
-  readonly queryRotary: number;
-  readonly heads: number;
-  readonly groups: number;
-  readonly nope: number;
-  readonly rotary: number;
-  readonly scale: number;
-  readonly key: View;
-  readonly keyGroupStride: number;
-  readonly rotaryKey?: View;
-  readonly capacity: number;
-  readonly keyCapacity?: number;
-}
-
 /** One layer of a pass. */
 export interface LayerWork {
   /** x normed to y, the attention input. */
@@ -39,7 +23,7 @@ export interface LayerWork {
   readonly attention: readonly Dispatch[];
   readonly mlp: readonly Dispatch[];
   /** Valid after `attention` has run. */
-  readonly attentionInputs: AttentionInputs;
+  readonly attentionViews: AttentionViews;
 }
 
 /** A pass, recorded. */
@@ -158,7 +142,7 @@ function recordLayer(
         accumulate: true,
       }),
     ],
-    attentionInputs: inputs,
+    attentionViews: inputs,
   };
 }
 
@@ -167,7 +151,7 @@ function recordAttention(
   model: GpuModel,
   layer: GpuLayer,
   { layout, place, index, scratch, expanded }: LayerPlace,
-): { dispatches: Dispatch[]; inputs: AttentionInputs } {
+): { dispatches: Dispatch[]; inputs: AttentionViews } {
   const { form, up } = layer;
   const { cache, firstSequence, lse } = place;
   const { capacity } = cache;
@@ -194,7 +178,7 @@ function recordAttention(
     dispatches.push(...expand(arena, layout, latent, up, expanded, capacity));
   }
   const isMla = form.kind === "mla";
-  const inputs: AttentionInputs = {
+  const inputs: AttentionViews = {
     query,
     queryNope: form.queryNope,
     queryRotary: form.queryRotary,

@@ -42,6 +42,8 @@ export interface DecodeResult {
   readonly tokens: readonly Int32Array[];
   /** Seconds of each step; where several are submitted together, their mean. */
   readonly stepSeconds: Float64Array;
+  /** Times that were really taken: `steps`, or fewer where several steps share one. */
+  readonly samples: number;
 }
 
 /** What moments() may be told. */

@@ -25,6 +25,7 @@ export interface Speed {
   readonly prefillTokensPerSecond: number;
   /** batchSize / median step time. */
   readonly decodeTokensPerSecond: number;
+  /** Times taken: one a step, or one for several where an engine submits them together. */
   readonly decodeSamples: number;
   readonly repetitions: number;
   readonly p50Ms: number;
@@ -61,6 +62,7 @@ export async function throughput(
   );
   const prefillSeconds: number[] = [];
   const stepSeconds: number[] = [];
+  let samples = 0;
   for (let i = 0; i < warmups + repetitions; i++) {
     options.progress?.(i, warmups + repetitions);
     const start = performance.now();
@@ -70,6 +72,7 @@ export async function throughput(
     if (i < warmups) continue;
     prefillSeconds.push(seconds);
     stepSeconds.push(...decoded.stepSeconds);
+    samples += decoded.samples;
   }
   options.progress?.(warmups + repetitions, warmups + repetitions);
   const step = quantile(stepSeconds, 0.5);
@@ -78,7 +81,7 @@ export async function throughput(
     prefillTokensPerSecond: batchSize * contextTokens /
       quantile(prefillSeconds, 0.5),
     decodeTokensPerSecond: batchSize / step,
-    decodeSamples: stepSeconds.length,
+    decodeSamples: samples,
     repetitions,
     p50Ms: step * 1000,
     p95Ms: quantile(stepSeconds, 0.95) * 1000,

@@ -147,7 +147,7 @@ export function throughputTable(series: readonly Series[]): Table {
       { head: "ratio", align: "right" },
       { head: "step p50, ms", align: "right" },
       { head: "step p95, ms", align: "right" },
-      { head: "steps timed", align: "right" },
+      { head: "times taken", align: "right" },
       { head: "weights and cache", align: "right" },
     ],
     rows: series.flatMap((one) =>

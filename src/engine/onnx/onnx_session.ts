@@ -127,7 +127,7 @@ export class OnnxSession implements Session {
       stepSeconds[step] = (performance.now() - start) / 1000;
       for (const [b, token] of next.entries()) tokens[b]![step] = token;
     }
-    return { tokens, stepSeconds };
+    return { tokens, stepSeconds, samples: steps };
   }
 
   // deno-lint-ignore require-await

@@ -107,7 +107,7 @@ export class ReferenceSession implements Session {
       }
       stepSeconds[step] = (performance.now() - start) / 1000;
     }
-    return { tokens, stepSeconds };
+    return { tokens, stepSeconds, samples: steps };
   }
 
   // deno-lint-ignore require-await

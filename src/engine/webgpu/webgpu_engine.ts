@@ -8,6 +8,7 @@ import { GpuError } from "./device/faults.ts";
 import type { Gpu } from "./device/gpu.ts";
 import { openGpu } from "./device/open_gpu.ts";
 import { uploadModel } from "./plan/gpu_model.ts";
+import { Turns } from "./turns.ts";
 import { WebgpuSession } from "./webgpu_session.ts";
 
 /**
@@ -32,6 +33,33 @@ export async function openWebgpuEngine(
     );
   }
   const sessions = new Set<WebgpuSession>();
+  const turns = new Turns();
+  let closed = false;
+  const open = async (model: DecoderModel) => {
+    if (closed) {
+      throw new TypeError("Cannot open a model as the engine is closed");
+    }
+    if (await isLost(gpu)) {
+      await gpu.destroy();
+      gpu = await openGpu({ provider });
+    }
+    const arena = gpu.arena();
+    try {
+      const loaded = await uploadModel(arena, model, dtype, cacheDtype);
+      await gpu.settle();
+      const session = new WebgpuSession({
+        gpu,
+        model: loaded,
+        turns,
+        onClose: (session) => sessions.delete(session),
+      });
+      sessions.add(session);
+      return session;
+    } catch (error) {
+      arena.destroy();
+      throw error;
+    }
+  };
   const driver = facts.driver === "" ? "" : `, driver ${facts.driver}`;
   return {
     describe: () => ({
@@ -43,30 +71,11 @@ export async function openWebgpuEngine(
       adapterKind: facts.software ? "software" : "gpu",
       version: versionOf(provider),
     }),
-    async open(model: DecoderModel) {
-      if (await isLost(gpu)) {
-        await gpu.destroy();
-        gpu = await openGpu({ provider });
-      }
-      const arena = gpu.arena();
-      try {
-        const loaded = await uploadModel(arena, model, dtype, cacheDtype);
-        await gpu.settle();
-        const session = new WebgpuSession(
-          gpu,
-          loaded,
-          (closed) => sessions.delete(closed),
-        );
-        sessions.add(session);
-        return session;
-      } catch (error) {
-        arena.destroy();
-        throw error;
-      }
-    },
+    open: (model: DecoderModel) => turns.take(() => open(model)),
     async close() {
+      closed = true;
       for (const session of [...sessions]) await session.close();
-      await gpu.destroy();
+      await turns.take(() => gpu.destroy());
     },
   };
 }

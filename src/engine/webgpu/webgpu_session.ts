@@ -4,6 +4,7 @@ import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength, longestLength } from "../batch_length.ts";
 import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
 import { checkTokenWeights } from "../token_weights.ts";
+import { GpuError } from "./device/faults.ts";
 import type { Gpu } from "./device/gpu.ts";
 import { Calibrating } from "./plan/calibrating.ts";
 import { Decoding } from "./plan/decoding.ts";
@@ -11,47 +12,61 @@ import type { GpuModel } from "./plan/gpu_model.ts";
 import { groupRows } from "./plan/row_layout.ts";
 import { passRows } from "./plan/pass_limits.ts";
 import { Scoring } from "./plan/scoring.ts";
+import type { Turns } from "./turns.ts";
 
-/** A session of the webgpu engine. */
+/** What a session is made of. */
+export interface SessionParts {
+  readonly gpu: Gpu;
+  /** Closed with the session. */
+  readonly model: GpuModel;
+  /** Shared by all that use the device. */
+  readonly turns: Turns;
+  /** Called once, when the session is closed. */
+  onClose(session: WebgpuSession): void;
+}
+
+/** A session of the webgpu engine; calls that overlap run in their order. */
 export class WebgpuSession implements Session {
   readonly #gpu: Gpu;
   readonly #maxRows: number;
+  readonly #turns: Turns;
   readonly #onClose: (session: WebgpuSession) => void;
   #model: GpuModel | undefined;
   #scoring: Scoring | undefined;
   #decoding: Decoding | undefined;
   #calibrating: Calibrating | undefined;
 
-  /**
-   * @param gpu The device.
-   * @param model The model on it; closed with the session.
-   * @param onClose Called once, when the session is closed.
-   */
-  constructor(
-    gpu: Gpu,
-    model: GpuModel,
-    onClose: (session: WebgpuSession) => void,
-  ) {
+  constructor({ gpu, model, turns, onClose }: SessionParts) {
     this.#gpu = gpu;
     this.#model = model;
+    this.#turns = turns;
     this.#onClose = onClose;
     this.#maxRows = passRows(gpu, model);
   }
 
   async score(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
-    const model = this.#open();
-    batchLength(tokens, model.vocabSize, "score");
-    return await this.#scorer(model).score(tokens);
+    return await this.#turn((model) => {
+      batchLength(tokens, model.vocabSize, "score");
+      return this.#scorer(model).score(tokens);
+    });
   }
 
   async logits(tokens: Int32Array): Promise<Float32Array> {
-    const model = this.#open();
-    batchLength([tokens], model.vocabSize, "compute logits of");
-    return await this.#scorer(model).logits(tokens);
+    return await this.#turn((model) => {
+      batchLength([tokens], model.vocabSize, "compute logits of");
+      return this.#scorer(model).logits(tokens);
+    });
   }
 
   async prefill(tokens: readonly Int32Array[], reserve = 0): Promise<void> {
-    const model = this.#open();
+    await this.#turn((model) => this.#prefill(model, tokens, reserve));
+  }
+
+  async #prefill(
+    model: GpuModel,
+    tokens: readonly Int32Array[],
+    reserve: number,
+  ): Promise<void> {
     longestLength(tokens, model.vocabSize, "prefill");
     if (!Number.isInteger(reserve) || reserve < 0) {
       throw new RangeError(
@@ -72,22 +87,22 @@ export class WebgpuSession implements Session {
   }
 
   async decode(steps: number): Promise<DecodeResult> {
-    this.#open();
-    if (this.#decoding === undefined) {
-      throw new RangeError("Cannot decode as nothing was prefilled");
-    }
-    const { room } = this.#decoding;
-    if (!Number.isInteger(steps) || steps < 0 || steps > room) {
-      throw new RangeError(
-        `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
-      );
-    }
-    return await this.#decoding.decode(steps);
+    return await this.#turn(() => {
+      if (this.#decoding === undefined) {
+        throw new RangeError("Cannot decode as nothing was prefilled");
+      }
+      const { room } = this.#decoding;
+      if (!Number.isInteger(steps) || steps < 0 || steps > room) {
+        throw new RangeError(
+          `Cannot decode as steps must be in 0..${room}, the room left in the cache: current value is ${steps}`,
+        );
+      }
+      return this.#decoding.decode(steps);
+    });
   }
 
   async lastLogits(): Promise<readonly Float32Array[]> {
-    this.#open();
-    return await this.#decoding?.lastLogits() ?? [];
+    return await this.#turn(() => this.#decoding?.lastLogits() ?? []);
   }
 
   cache(): { tokens: number; batch: number; bytes: number } {
@@ -97,9 +112,17 @@ export class WebgpuSession implements Session {
   async moments(
     tokens: readonly Int32Array[],
     sink: MomentsSink,
-    { tokenWeights }: MomentsOptions = {},
+    options: MomentsOptions = {},
   ): Promise<void> {
-    const model = this.#open();
+    await this.#turn((model) => this.#moments(model, tokens, sink, options));
+  }
+
+  async #moments(
+    model: GpuModel,
+    tokens: readonly Int32Array[],
+    sink: MomentsSink,
+    { tokenWeights }: MomentsOptions,
+  ): Promise<void> {
     if (tokens.length === 0) return;
     longestLength(tokens, model.vocabSize, "compute moments of");
     if (tokenWeights !== undefined) checkTokenWeights(tokens, tokenWeights);
@@ -121,18 +144,39 @@ export class WebgpuSession implements Session {
     }
   }
 
-  close(): Promise<void> {
-    const model = this.#model;
+  /** Waits for the calls before it. */
+  async close(): Promise<void> {
+    await this.#turns.take(() => {
+      const model = this.#model;
+      this.#forgetPlans();
+      this.#decoding?.close();
+      this.#decoding = undefined;
+      this.#model = undefined;
+      model?.arena.destroy();
+      if (model !== undefined) this.#onClose(this);
+    });
+  }
+
+  async #turn<T>(body: (model: GpuModel) => T | Promise<T>): Promise<T> {
+    return await this.#turns.take(async () => {
+      const model = this.#open();
+      try {
+        return await body(model);
+      } catch (error) {
+        // Buffers of a plan may be what is wrong: it is recorded anew.
+        if (error instanceof GpuError) this.#forgetPlans();
+        throw error;
+      }
+    });
+  }
+
+  #forgetPlans(): void {
     this.#scoring?.close();
-    this.#decoding?.close();
     this.#calibrating?.close();
     this.#calibrating = undefined;
     this.#scoring = undefined;
-    this.#decoding = undefined;
-    this.#model = undefined;
-    model?.arena.destroy();
-    if (model !== undefined) this.#onClose(this);
-    return Promise.resolve();
+    this.#decoding?.forgetPlan();
+    this.#model?.forgetTables();
   }
 
   #scorer(model: GpuModel): Scoring {

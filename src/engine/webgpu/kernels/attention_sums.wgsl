@@ -83,7 +83,7 @@ fn main(
         // A row past the last has no lse of its own.
         let at = (first_row + min(query_at, length - 1u)) * params.heads + head;
         let seen = (key + first_key <= vec4<u32>(query_at)) & (key < vec4<u32>(keys)) & vec4<bool>(query_at < length);
-        let p = select(vec4<f32>(), exp2(s$(i) - lse[at] * 1.4426950408889634), seen);
+        let p = select(vec4<f32>(), min(vec4<f32>(1.0), exp2(s$(i) - lse[at] * 1.4426950408889634)), seen);
         received_here += p;
 #for j in 0..4
         p_tile[row * $(KEYS + 1)u + tx + $(TX * j)u] = p[$j];

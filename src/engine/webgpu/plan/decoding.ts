@@ -160,7 +160,7 @@ export class Decoding {
     const { batch } = this.#cache;
     const tokens = this.#lengths.map(() => new Int32Array(steps));
     const stepSeconds = new Float64Array(steps);
-    if (steps === 0) return { tokens, stepSeconds };
+    let samples = 0;
     this.#step ??= recordStep(
       this.#arena,
       this.#model,
@@ -182,6 +182,7 @@ export class Decoding {
         await this.#gpu.read(this.#fed, 0, count * batch * 4),
       );
       const seconds = (performance.now() - start) / 1000 / count;
+      for (let b = 0; b < batch; b++) this.#lengths[b]! += count;
       for (let i = 0; i < count; i++) {
         stepSeconds[done + i] = seconds;
         for (let b = 0; b < batch; b++) {
@@ -196,9 +197,9 @@ export class Decoding {
           tokens[b]![done + i] = token;
         }
       }
-      for (let b = 0; b < batch; b++) this.#lengths[b]! += count;
+      samples++;
     }
-    return { tokens, stepSeconds };
+    return { tokens, stepSeconds, samples };
   }
 
   /** Logits after the latest token, [V] each. */
@@ -220,6 +221,11 @@ export class Decoding {
     const { batch, capacity, bytes } = this.#cache;
     const tokens = Math.max(...this.#lengths);
     return { tokens, batch, bytes: bytes * tokens / capacity };
+  }
+
+  /** Records the step anew when it is next run: after a fault its buffers may not be there. */
+  forgetPlan(): void {
+    this.#step = undefined;
   }
 
   /** Releases the cache. */

@@ -34,6 +34,8 @@ export interface GpuModel {
   readonly lmHead: GpuMatrix;
   /** Angles of positions 0 to at least positions-1. */
   rotaryTable(rotary: Rotary, positions: number): GpuRotaryTable;
+  /** Makes tables anew when they are next asked for: after a fault they may not be there. */
+  forgetTables(): void;
 }
 
 /**
@@ -102,6 +104,7 @@ export async function uploadModel(
       tables.set(key, { positions: size, table });
       return table;
     },
+    forgetTables: () => tables.clear(),
   };
 }
 

@@ -3,6 +3,7 @@
 import type { Arena } from "../device/gpu.ts";
 import { type Element, ELEMENT_BYTES, type View } from "../kernels/kernel.ts";
 import type { AttentionForm } from "./layer_weights.ts";
+import { bindingBytes, checkBinding } from "./scratch.ts";
 
 /** One layer's part of the cache. */
 export interface LayerCache {
@@ -74,13 +75,12 @@ function allocateParts(
   rows: number,
   element: Element,
 ): { views: View[]; bytes: number } {
-  const { maxStorageBufferBindingSize, maxBufferSize } = arena.gpu.facts.limits;
   const elementBytes = ELEMENT_BYTES[element];
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize) /
-    elementBytes;
+  const most = bindingBytes(arena) / elementBytes;
   const shards: number[] = [];
   const places = widths.map((width) => {
     const elements = rows * width;
+    checkBinding(arena, `one layer's ${label}`, elements * elementBytes);
     const last = shards.length - 1;
     if (last < 0 || shards[last]! + elements > most) {
       shards.push(elements);

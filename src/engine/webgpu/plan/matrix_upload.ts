@@ -10,6 +10,7 @@ import {
   type GpuMatrix,
   padded,
 } from "../kernels/kernel.ts";
+import { bindingBytes } from "./scratch.ts";
 
 /** A projection on the device. */
 export interface GpuLinear {
@@ -43,9 +44,7 @@ export function uploadMatrix(
   const rows = blocks.reduce((sum, block) => sum + block.rows, 0);
   const stride = padded(columns);
   const rowBytes = stride * ELEMENT_BYTES[element];
-  const { maxStorageBufferBindingSize, maxBufferSize } = arena.gpu.facts.limits;
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  const rowsPerPart = Math.max(1, Math.floor(most / rowBytes));
+  const rowsPerPart = Math.max(1, Math.floor(bindingBytes(arena) / rowBytes));
   const parts: { buffer: GPUBuffer; firstRow: number; rows: number }[] = [];
   for (let firstRow = 0; firstRow < rows; firstRow += rowsPerPart) {
     const count = Math.min(rowsPerPart, rows - firstRow);
@@ -99,6 +98,7 @@ function packRows(
   element: Element,
 ): Float32Array | Float16Array {
   const columns = blocks[0]!.columns;
+  if (element === "f16") checkHalves(blocks);
   if (blocks.length === 1 && stride === columns && element === "f32") {
     const { data } = blocks[0]!;
     return data.subarray(firstRow * columns, (firstRow + count) * columns);
@@ -127,4 +127,20 @@ function packRows(
     top += block.rows;
   }
   return packed;
+}
+
+/** The largest f16 that is not infinite. */
+const LARGEST_HALF = 65504;
+
+function checkHalves(blocks: readonly Rows[]): void {
+  for (const { data } of blocks) {
+    for (let i = 0; i < data.length; i++) {
+      if (Math.abs(data[i]!) <= LARGEST_HALF) continue;
+      throw new RangeError(
+        `Cannot store weights as f16 as they must be within +-${LARGEST_HALF}: current value is ${
+          data[i]
+        }; use dtype "f32"`,
+      );
+    }
+  }
 }

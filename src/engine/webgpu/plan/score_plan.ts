@@ -7,7 +7,7 @@ import { gemm } from "../kernels/gemm.ts";
 import { rmsNorm } from "../kernels/rms_norm.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { PassPlan } from "./pass_plan.ts";
-import { allocateRows } from "./scratch.ts";
+import { allocateRows, bindingBytes } from "./scratch.ts";
 
 /** The target of a row that predicts nothing. */
 export const NO_TARGET = 0xffffffff;
@@ -38,7 +38,8 @@ export function recordScore(
 ): ScorePlan {
   const { y, layout: { rows } } = pass;
   const { vocabSize } = model;
-  const wanted = Math.floor(LOGITS_BYTES / (4 * rows) / 128) * 128;
+  const bytes = Math.min(LOGITS_BYTES, bindingBytes(arena));
+  const wanted = Math.floor(bytes / (4 * rows) / 128) * 128;
   const columns = Math.min(vocabSize, Math.max(128, wanted));
   const logits = allocateRows(arena, "logits", rows, columns);
   const targets = arena.buffer("targets", rows * 4);

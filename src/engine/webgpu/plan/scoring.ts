@@ -3,6 +3,7 @@
 
 import type { Arena, Gpu } from "../device/gpu.ts";
 import { gemm } from "../kernels/gemm.ts";
+import { padded } from "../kernels/kernel.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, allocateScratchCache } from "./kv_cache.ts";
 import { type PassPlan, recordPass } from "./pass_plan.ts";
@@ -13,7 +14,7 @@ import {
   type Span,
   uploadLayout,
 } from "./row_layout.ts";
-import { allocateRows } from "./scratch.ts";
+import { allocateRows, bindingBytes } from "./scratch.ts";
 import {
   finalNorm,
   NO_TARGET,
@@ -80,7 +81,11 @@ export class Scoring {
   async logits(tokens: Int32Array): Promise<Float32Array> {
     const { vocabSize } = this.#model;
     const all = new Float32Array(tokens.length * vocabSize);
-    await this.#inChunks(tokens, async (arena, pass, { past, length }) => {
+    const rowBytes = 4 * padded(vocabSize);
+    const fitting = Math.floor(bindingBytes({ gpu: this.#gpu }) / rowBytes);
+    const rows = Math.max(1, Math.min(this.#maxRows, fitting));
+    await this.#inChunks(tokens, rows, async (arena, pass, span) => {
+      const { past, length } = span;
       const logits = allocateRows(arena, "logits", length, vocabSize);
       this.#gpu.run([
         ...workOf(pass),
@@ -93,13 +98,13 @@ export class Scoring {
         }),
       ]);
       const bytes = length * logits.stride * 4;
-      const rows = new Float32Array(
+      const values = new Float32Array(
         await this.#gpu.read(logits.buffer, 0, bytes),
       );
       for (let t = 0; t < length; t++) {
         const row = t * logits.stride;
         all.set(
-          rows.subarray(row, row + vocabSize),
+          values.subarray(row, row + vocabSize),
           (past + t) * vocabSize,
         );
       }
@@ -141,7 +146,9 @@ export class Scoring {
   async #scoreLong(tokens: Int32Array): Promise<Float32Array> {
     const nll = new Float32Array(tokens.length - 1);
     const targets = targetsOf([tokens]);
-    await this.#inChunks(tokens, async (arena, pass, { past, length }) => {
+    const rows = this.#maxRows;
+    await this.#inChunks(tokens, rows, async (arena, pass, span) => {
+      const { past, length } = span;
       const score = recordScore(arena, this.#model, pass);
       this.#gpu.write(
         score.targets,
@@ -149,16 +156,17 @@ export class Scoring {
         targets.subarray(past, past + length),
       );
       this.#gpu.run([...workOf(pass), ...score.dispatches]);
-      const rows = await this.#gpu.read(score.nll, 0, length * 4);
+      const values = await this.#gpu.read(score.nll, 0, length * 4);
       const kept = Math.min(length, nll.length - past);
-      nll.set(new Float32Array(rows).subarray(0, kept), past);
+      nll.set(new Float32Array(values).subarray(0, kept), past);
     });
     return nll;
   }
 
-  /** One sequence, a chunk of rows at a time, over a cache of all layers. */
+  /** One sequence, at most `maxRows` rows at a time, over a cache of all layers. */
   async #inChunks(
     tokens: Int32Array,
+    maxRows: number,
     body: (arena: Arena, pass: PassPlan, span: Span) => Promise<void>,
   ): Promise<void> {
     const whole = this.#gpu.arena();
@@ -170,7 +178,7 @@ export class Scoring {
         tokens.length,
         this.#model.cacheElement,
       );
-      for (const { spans } of groupRows([tokens.length], this.#maxRows)) {
+      for (const { spans } of groupRows([tokens.length], maxRows)) {
         const span = spans[0]!;
         const arena = this.#gpu.arena();
         try {

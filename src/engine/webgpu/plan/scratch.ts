@@ -1,5 +1,6 @@
 // Activations of a pass: f32 rows whose padding stays zero.
 
+import { GpuError } from "../device/faults.ts";
 import type { Arena } from "../device/gpu.ts";
 import {
   type Element,
@@ -34,8 +35,34 @@ export function allocateRows(
   element: Element = "f32",
 ): View {
   const stride = padded(width);
-  const buffer = arena.buffer(label, rows * stride * ELEMENT_BYTES[element]);
+  const bytes = rows * stride * ELEMENT_BYTES[element];
+  checkBinding(arena, label, bytes);
+  const buffer = arena.buffer(label, bytes);
   return { buffer, element, offset: 0, stride };
+}
+
+/**
+ * Refuses what no binding of the device can hold.
+ *
+ * @param arena Of the device.
+ * @param label What it is for.
+ * @param bytes What it takes.
+ * @throws {GpuError} "out-of-memory", if it is over the limit.
+ */
+export function checkBinding(arena: Arena, label: string, bytes: number): void {
+  const most = bindingBytes(arena);
+  if (bytes <= most) return;
+  throw new GpuError(
+    "out-of-memory",
+    `GPU out of memory: ${label} must be <= ${most} bytes, the most that a binding of this device holds: current value is ${bytes}`,
+  );
+}
+
+/** The most bytes that a kernel can reach through one binding. */
+export function bindingBytes(
+  { gpu: { facts: { limits } } }: Pick<Arena, "gpu">,
+): number {
+  return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 }
 
 /** Widths that a model's layers need at most. */

@@ -22,10 +22,9 @@ import {
   allocateCache,
   allocateScratchCache,
 } from "../src/engine/webgpu/plan/kv_cache.ts";
-import { recordPass } from "../src/engine/webgpu/plan/pass_plan.ts";
+import { passWork, recordPass } from "../src/engine/webgpu/plan/pass_plan.ts";
 import { layOut, uploadLayout } from "../src/engine/webgpu/plan/row_layout.ts";
 import { recordScore } from "../src/engine/webgpu/plan/score_plan.ts";
-import { workOf } from "../src/engine/webgpu/plan/scoring.ts";
 import {
   allocateState,
   recordStep,
@@ -172,7 +171,7 @@ function scorePass(
   const element = model.cacheElement;
   const cache = allocateScratchCache(arena, forms, windows, window, element);
   const pass = recordPass(arena, model, layout, { cache, firstSequence: 0 });
-  return [...workOf(pass), ...recordScore(arena, model, pass).dispatches];
+  return [...passWork(pass), ...recordScore(arena, model, pass).dispatches];
 }
 
 function decodeStep(

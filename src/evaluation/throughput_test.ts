@@ -18,6 +18,7 @@ function fakeSession(stepSeconds: (call: number) => number) {
       return Promise.resolve({
         tokens: [],
         stepSeconds: new Float64Array(steps).fill(seconds),
+        samples: 1,
       });
     },
   };
@@ -38,7 +39,7 @@ Deno.test("throughput() leaves the warm-up out of the figures", async () => {
     reserve: 4,
     lengths: [32, 32],
   });
-  assertEquals(speed.decodeSamples, 12);
+  assertEquals(speed.decodeSamples, 3);
   assertAlmostEquals(speed.p95Ms, 10);
   assertAlmostEquals(speed.decodeTokensPerSecond, 200);
 });

@@ -4,6 +4,7 @@
 import { UnavailableError } from "../../base/errors.ts";
 import type { DecoderModel } from "../../model/decoder.ts";
 import type { Engine, EngineOptions } from "../engine.ts";
+import { DAWN } from "./device/dawn_provider.ts";
 import { GpuError } from "./device/faults.ts";
 import type { Gpu } from "./device/gpu.ts";
 import { openGpu } from "./device/open_gpu.ts";
@@ -91,7 +92,5 @@ async function isLost(gpu: Gpu): Promise<boolean> {
 }
 
 function versionOf(provider: "deno" | "dawn"): string {
-  return provider === "deno"
-    ? `deno ${Deno.version.deno}`
-    : "webgpu 0.6.2 (dawn)";
+  return provider === "deno" ? `deno ${Deno.version.deno}` : DAWN;
 }

@@ -1,11 +1,11 @@
-// Dawn inside Deno: npm:webgpu, a Node-API addon. It is loaded when it is asked
-// for: whoever does not ask never downloads its 45 MB.
+// Dawn inside Deno: npm:webgpu, a Node-API addon, loaded only when it is asked
+// for: native code of its own that a run on another provider does without.
 
 import { existsSync } from "node:fs";
 import { UnavailableError } from "../../../base/errors.ts";
 
-// Computed, so that Deno does not fetch the package with the module graph.
-const DAWN = "npm:webgpu@0.6.2";
+/** Dawn's package and its version; a computed import keeps it out of the module graph. */
+export const DAWN = "npm:webgpu@0.6.2";
 
 const OPTIONS = [
   "backend=vulkan",

@@ -3,6 +3,7 @@
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
+import { reductionThreads } from "./tuning.ts";
 
 const PARTIAL = readWgsl("./argmax_partial.wgsl", import.meta.url);
 const FINAL = readWgsl("./argmax.wgsl", import.meta.url);
@@ -32,7 +33,7 @@ export interface ArgmaxArgs {
 }
 
 /** Bytes that argmax() needs between its stages. */
-export function argmaxScratchBytes(
+function argmaxScratchBytes(
   rows: number,
   columns: number,
   chunk = CHUNK,
@@ -51,7 +52,7 @@ export function argmaxScratchBytes(
 export function argmax(arena: Arena, args: ArgmaxArgs): Dispatch[] {
   const { logits, rows, columns, tokens, lengths } = args;
   const { chunk = CHUNK } = args;
-  const threads = args.threads ?? (arena.gpu.facts.software ? 16 : 256);
+  const threads = args.threads ?? reductionThreads(arena.gpu);
   if (!(rows > 0 && columns > 0)) {
     throw new RangeError(
       `Cannot choose tokens as rows and columns must be positive: current values are ${rows} and ${columns}`,

@@ -9,6 +9,7 @@ import {
   readWgsl,
   type View,
 } from "./kernel.ts";
+import { reductionThreads } from "./tuning.ts";
 
 const PARTIAL = readWgsl("./vocabulary_partial.wgsl", import.meta.url);
 const FINAL = readWgsl("./cross_entropy.wgsl", import.meta.url);
@@ -54,7 +55,7 @@ export function vocabularyPartial(
   }
   const { element, offset, stride } = logits;
   const vector = offset % 4 === 0 && stride % 4 === 0;
-  const threads = args.threads ?? (arena.gpu.facts.software ? 16 : 256);
+  const threads = args.threads ?? reductionThreads(arena.gpu);
   return [dispatchOf(arena, {
     label: `vocabularyPartial [${rows}, ${columns}]`,
     source: PARTIAL,

@@ -1,5 +1,5 @@
 // Tiles to time against those of tuning.ts on a device that it does not know:
-// `deno run -A bench/webgpu_kernels.ts --only "gemm: *candidate*"`.
+// `deno task bench kernels --only "gemm: *candidate*"`.
 
 import type { Gpu } from "../device/gpu.ts";
 import { gemm } from "./gemm.ts";

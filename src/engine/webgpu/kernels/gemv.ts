@@ -17,7 +17,7 @@ import { type GemvShape, gemvShape } from "./tuning.ts";
 const SOURCE = readWgsl("gemv.wgsl", import.meta.url);
 
 /** Most rows of x that gemv() takes. */
-export const GEMV_ROWS = 16;
+const GEMV_ROWS = 16;
 
 /** What happens to x on the way in. */
 export type Prologue =

@@ -8,6 +8,7 @@ import {
   readWgsl,
   type View,
 } from "./kernel.ts";
+import { reductionThreads } from "./tuning.ts";
 import { isAligned, rowBinding } from "./row_access.ts";
 
 const SOURCE = readWgsl("rms_norm.wgsl", import.meta.url);
@@ -36,7 +37,7 @@ export interface RmsNormArgs {
  */
 export function rmsNorm(arena: Arena, args: RmsNormArgs): Dispatch[] {
   const { x, weight, out, rows, width, eps } = args;
-  const threads = args.threads ?? (arena.gpu.facts.software ? 16 : 256);
+  const threads = args.threads ?? reductionThreads(arena.gpu);
   const vector = width % 4 === 0 && isAligned(x, 4) && isAligned(out, 4);
   return [dispatchOf(arena, {
     label: `rmsNorm ${rows}x${width}`,

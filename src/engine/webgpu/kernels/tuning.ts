@@ -179,3 +179,14 @@ export function gemvRows(prologue: "norm" | "gatedSilu" | undefined): number {
   // this is worth.
   return prologue === "gatedSilu" ? 2 : 8;
 }
+
+/**
+ * Threads that share a row in kernels that reduce it.
+ *
+ * @param gpu The device.
+ * @returns A power of two.
+ */
+export function reductionThreads(gpu: Gpu): number {
+  // A barrier costs a software adapter a switch for each thread.
+  return gpu.facts.software ? 16 : 256;
+}

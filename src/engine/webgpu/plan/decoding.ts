@@ -5,10 +5,9 @@ import type { Arena, Dispatch, Gpu, Work } from "../device/gpu.ts";
 import { NO_TOKEN } from "../kernels/argmax.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, type KvCache } from "./kv_cache.ts";
-import { type PassPlan, recordPass } from "./pass_plan.ts";
+import { type PassPlan, passWork, recordPass } from "./pass_plan.ts";
 import { type Group, groupRows, layOut, uploadLayout } from "./row_layout.ts";
 import { allocateRows } from "./scratch.ts";
-import { workOf } from "./scoring.ts";
 import {
   allocateState,
   type DecodeState,
@@ -139,7 +138,7 @@ export class Decoding {
       }
       this.#gpu.write(pass.tokens, 0, ids);
       this.#gpu.run([
-        ...workOf(pass),
+        ...passWork(pass),
         ...ends.map(({ sequence, row }) =>
           copyRow(pass, row, last, sequence * lastStride)
         ),

@@ -16,13 +16,18 @@ import {
   type Rotary,
 } from "../../../model/decoder.ts";
 import type { Arena } from "../device/gpu.ts";
-import type { Element, GpuMatrix } from "../kernels/kernel.ts";
+import {
+  type Element,
+  ELEMENT_BYTES,
+  type GpuMatrix,
+} from "../kernels/kernel.ts";
 import {
   type GpuLinear,
   type Rows,
   uploadLinear,
   uploadMatrix,
 } from "./matrix_upload.ts";
+import { checkBinding } from "./scratch.ts";
 
 /** Columns of the projection's output: heads of equal width, a part of which rotates. */
 export interface Columns {
@@ -40,8 +45,6 @@ export interface AttentionForm {
   readonly heads: number;
   /** G: distinct keys without position, and distinct values. */
   readonly groups: number;
-  /** Width of a head's query. */
-  readonly queryWidth: number;
   /** Where the n dims without a shared rotary key start in a head's query. */
   readonly queryNope: number;
   /** Where the m dims that meet the shared rotary key start. */
@@ -73,8 +76,8 @@ export interface GpuLayer {
   readonly projectionWidth: number;
   readonly inputNorm: GPUBuffer;
   readonly projection: GpuLinear;
-  /** [G·n (+ G·v), r]: keys, then values, of all groups from the latent. */
-  readonly up?: GpuMatrix;
+  /** [G·n (+ G·v), r]: keys, then values, of all groups from the latent; in one buffer. */
+  readonly latentUp?: GpuMatrix;
   readonly oProj: GpuLinear;
   readonly postAttentionNorm: GPUBuffer;
   /** gate and up stacked, [2I, D]. */
@@ -116,7 +119,7 @@ export function uploadLayer(
     projection: uploadLinear(arena, label("qkvProj"), projections, element),
     ...(up === undefined
       ? {}
-      : { up: uploadMatrix(arena, label("kvBProj"), up, element) }),
+      : { latentUp: uploadWhole(arena, label("kvBProj"), up, element) }),
     oProj: uploadLinear(arena, label("oProj"), [attention.oProj], element),
     postAttentionNorm: arena.upload(
       label("postAttentionNorm"),
@@ -131,6 +134,19 @@ export function uploadLayer(
     intermediateSize: mlp.gateProj.weight.shape[0]!,
     downProj: uploadLinear(arena, label("downProj"), [mlp.downProj], element),
   };
+}
+
+/** A matrix that kernels read as rows of one buffer. */
+function uploadWhole(
+  arena: Arena,
+  label: string,
+  blocks: readonly Rows[],
+  element: Element,
+): GpuMatrix {
+  const matrix = uploadMatrix(arena, label, blocks, element);
+  const bytes = matrix.rows * matrix.stride * ELEMENT_BYTES[element];
+  checkBinding(arena, label, bytes);
+  return matrix;
 }
 
 interface Prepared {
@@ -148,7 +164,7 @@ function formOf(attention: Attention): Prepared {
       const kv = { width: d, rotaryStart: 0, rotaryWidth: d };
       return {
         form: {
-          ...commonForm(attention, H * d, d),
+          ...commonForm(attention, H * d),
           queryNope: 0,
           queryRotary: 0,
           nope: d,
@@ -217,7 +233,7 @@ function partialRopeForm(attention: PartialRopeAttention): Prepared {
   const rotaryPart = { width: merged, rotaryStart: 0, rotaryWidth: m };
   return {
     form: {
-      ...commonForm(attention, H * width, width),
+      ...commonForm(attention, H * width),
       queryNope: full ? 0 : m,
       queryRotary: 0,
       nope: full ? merged : d,
@@ -255,7 +271,7 @@ function mlaForm(attention: MlaAttention): Prepared {
   const groups = Array.from({ length: G }, (_, g) => g);
   return {
     form: {
-      ...commonForm(attention, H * (n + m), n + m),
+      ...commonForm(attention, H * (n + m)),
       queryNope: 0,
       queryRotary: n,
       nope: n,
@@ -293,17 +309,12 @@ function mlaForm(attention: MlaAttention): Prepared {
 }
 
 /** What does not depend on the kind, and the values' columns of GQA and partial RoPE. */
-function commonForm(
-  attention: Attention,
-  queryColumns: number,
-  queryWidth: number,
-) {
+function commonForm(attention: Attention, queryColumns: number) {
   const { first, second } = cacheWidths(attention);
   return {
     kind: attention.kind,
     heads: attention.numAttentionHeads,
     groups: attention.numKeyValueHeads,
-    queryWidth,
     value: attention.kind === "mla" ? attention.vHeadDim : attention.headDim,
     scale: attention.softmaxScale,
     firstWidth: first,

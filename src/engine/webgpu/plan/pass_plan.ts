@@ -39,6 +39,18 @@ export interface PassPlan {
   readonly y: View;
 }
 
+/** All dispatches of a pass, in order. */
+export function passWork(pass: PassPlan): readonly Dispatch[] {
+  return [
+    ...pass.embed,
+    ...pass.layers.flatMap(({ input, attention, mlp }) => [
+      ...input,
+      ...attention,
+      ...mlp,
+    ]),
+  ];
+}
+
 /** Where a pass keeps and finds keys and values. */
 export interface PassCache {
   readonly cache: KvCache;
@@ -152,7 +164,7 @@ function recordAttention(
   layer: GpuLayer,
   { layout, place, index, scratch, expanded }: LayerPlace,
 ): { dispatches: Dispatch[]; inputs: AttentionViews } {
-  const { form, up } = layer;
+  const { form, latentUp: up } = layer;
   const { cache, firstSequence, lse } = place;
   const { capacity } = cache;
   const here = (view: View) => fromSequence(view, firstSequence, capacity);
@@ -217,7 +229,7 @@ function expand(
   arena: Arena,
   layout: GpuRowLayout,
   latent: View,
-  up: NonNullable<GpuLayer["up"]>,
+  up: NonNullable<GpuLayer["latentUp"]>,
   expanded: View,
   capacity: number,
 ): Dispatch[] {

@@ -6,7 +6,7 @@ import { gemm } from "../kernels/gemm.ts";
 import { padded } from "../kernels/kernel.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, allocateScratchCache } from "./kv_cache.ts";
-import { type PassPlan, recordPass } from "./pass_plan.ts";
+import { type PassPlan, passWork, recordPass } from "./pass_plan.ts";
 import {
   concatenated,
   groupRows,
@@ -64,7 +64,7 @@ export class Scoring {
       const { pass, score } = this.#record(group.length, length);
       this.#gpu.write(pass.tokens, 0, concatenated(group));
       this.#gpu.write(score.targets, 0, targetsOf(group));
-      this.#gpu.run([...workOf(pass), ...score.dispatches]);
+      this.#gpu.run([...passWork(pass), ...score.dispatches]);
       const bytes = pass.layout.rows * 4;
       const nll = new Float32Array(await this.#gpu.read(score.nll, 0, bytes));
       for (let b = 0; b < group.length; b++) {
@@ -88,7 +88,7 @@ export class Scoring {
       const { past, length } = span;
       const logits = allocateRows(arena, "logits", length, vocabSize);
       this.#gpu.run([
-        ...workOf(pass),
+        ...passWork(pass),
         ...finalNorm(arena, this.#model, pass),
         ...gemm(arena, {
           x: pass.y,
@@ -155,7 +155,7 @@ export class Scoring {
         0,
         targets.subarray(past, past + length),
       );
-      this.#gpu.run([...workOf(pass), ...score.dispatches]);
+      this.#gpu.run([...passWork(pass), ...score.dispatches]);
       const values = await this.#gpu.read(score.nll, 0, length * 4);
       const kept = Math.min(length, nll.length - past);
       nll.set(new Float32Array(values).subarray(0, kept), past);
@@ -196,18 +196,6 @@ export class Scoring {
       whole.destroy();
     }
   }
-}
-
-/** All dispatches of a pass, in order. */
-export function workOf(pass: PassPlan) {
-  return [
-    ...pass.embed,
-    ...pass.layers.flatMap(({ input, attention, mlp }) => [
-      ...input,
-      ...attention,
-      ...mlp,
-    ]),
-  ];
 }
 
 /** The token after each, none after a sequence's last. */

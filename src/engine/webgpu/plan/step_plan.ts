@@ -245,7 +245,7 @@ function recordAttention(
   layer: GpuLayer,
   { cache, state, rowSequence, index, scratch, attention }: LayerPlace,
 ): Dispatch[] {
-  const { form, up } = layer;
+  const { form, latentUp: up } = layer;
   const { capacity, batch } = cache;
   const { first, second } = cache.layers[index]!;
   const isMla = form.kind === "mla";

@@ -140,6 +140,11 @@ Deno.test("experiment exits 2 on bad input, in one line without a stack", async 
           [[join(tiny.folder, "nothing.yaml")], "Cannot find experiment"],
           [["quickstrat"], 'did you mean "quickstart"'],
           [["--frobnicate"], "unknown option --frobnicate"],
+          [["--dry-run=yes"], "--dry-run takes no value: found yes"],
+          [
+            ["--dtype", "f8"],
+            '--set engine.dtype=f8: engine.dtype: found "f8"',
+          ],
           [["worked-example", "--only", "palu*"], "matches no variant"],
           [["worked-example", "--shard", "3/2"], "1 <= i <= n"],
           [["worked-example", "--set", "model=nowhere"], "Cannot open model"],
@@ -255,6 +260,7 @@ Deno.test("list names methods with their options, models, texts and experiments"
       "transmla: ",
       "kvLoraRank",
       "synthetic:worked-example",
+      "random weights, 0.1 M",
       "wikitext-2/test",
       "official-parity",
     ]

@@ -71,12 +71,17 @@ Deno.test("parseExperiment() resolves the device by the engine, and its YAML par
       cacheDtype: "f16",
       software: true,
     }],
-    ["{ name: webgpu, cacheDtype: f16, threads: 3 }", [], {
+    ["{ name: webgpu, cacheDtype: f16 }", [], {
       name: "webgpu",
       dtype: "f32",
       device: "webgpu",
       provider: "deno",
       cacheDtype: "f16",
+    }],
+    ["{ name: onnx, threads: 3 }", [], {
+      name: "onnx",
+      dtype: "f32",
+      device: "cpu",
       threads: 3,
     }],
   ];
@@ -111,6 +116,16 @@ Deno.test("parseExperiment() refuses engine fields that contradict the engine, e
       "{ software: true }",
       [],
       "f.yaml:4:21: engine.software: found true with engine onnx; allowed: only with engine webgpu",
+    ],
+    [
+      "{ name: webgpu, threads: 2 }",
+      [],
+      "f.yaml:4:34: engine.threads: found 2 with engine webgpu; allowed: only with other engines",
+    ],
+    [
+      "{ name: onnx }",
+      ["measure.cache.memoryGrowth=true"],
+      "--set measure.cache.memoryGrowth=true: measure.cache.memoryGrowth: found true with engine onnx; allowed: only with engine webgpu",
     ],
     [
       "{ name: webgpu, provider: dwn }",

@@ -1,7 +1,6 @@
 // deno task experiment: plans, runs and reports an experiment file.
 
 import { InputError } from "../base/errors.ts";
-import { openEngine } from "../engine/open.ts";
 import { assumedGflops, estimateCells } from "../experiment/estimate.ts";
 import { parseExperiment } from "../experiment/experiment_file.ts";
 import { identifyInputs } from "../experiment/inputs.ts";
@@ -16,7 +15,9 @@ import {
   selectCells,
 } from "../experiment/run_options.ts";
 import type { Experiment } from "../experiment/schema.ts";
+import { isUntimed, untimedReason } from "../experiment/untimed.ts";
 import { stageLine } from "../report/stage_line.ts";
+import { adapterLine, adapterOf, type UsedAdapter } from "./adapter.ts";
 import { readExperimentFile } from "./experiment_source.ts";
 import { checkTable, planTable, resultTable } from "./experiment_tables.ts";
 import { Interruption } from "./interruption.ts";
@@ -42,6 +43,7 @@ What to run
   --engine NAME     the same as --set engine.name=NAME
   --device NAME     the same as --set engine.device=NAME
   --provider NAME   the same as --set engine.provider=NAME, of engine webgpu: deno or dawn
+  --dtype T         the same as --set engine.dtype=T: f32 or f16
   --cache-dtype T   the same as --set engine.cacheDtype=T, of engine webgpu: f32 or f16
   --only GLOB       variants by label: --only "original,transmla F4*"
   --shard I/N       every N-th cell from the I-th, for job arrays on one shared folder
@@ -76,6 +78,7 @@ export async function experiment(args: readonly string[]): Promise<number> {
       "engine",
       "device",
       "provider",
+      "dtype",
       "cache-dtype",
       "only",
       "shard",
@@ -100,14 +103,16 @@ export async function experiment(args: readonly string[]): Promise<number> {
   const parsed = parseExperiment(source.text, source.path, {
     set: overrides(flags),
   });
-  const plan = await planOf(parsed, voice);
+  const adapter = await adapterOf(parsed.engine);
+  const plan = await planOf(parsed, adapter, voice);
   const selection = {
     ...(flags.only === undefined ? {} : { only: String(flags.only) }),
     ...(flags.shard === undefined ? {} : { shard: String(flags.shard) }),
   };
   const out = flags.out === undefined ? {} : { out: String(flags.out) };
   const runDir = runDirectory(plan, out.out);
-  if (flags["dry-run"]) return await dryRun(plan, selection, runDir);
+  if (flags["dry-run"]) return await dryRun(plan, adapter, selection, runDir);
+  if (adapter !== undefined) voice.say(adapterLine(adapter));
 
   const options: RunOptions = {
     ...selection,
@@ -149,6 +154,7 @@ function overrides(flags: Flags): string[] {
     ["engine", "name"],
     ["device", "device"],
     ["provider", "provider"],
+    ["dtype", "dtype"],
     ["cache-dtype", "cacheDtype"],
   ];
   return [
@@ -159,75 +165,71 @@ function overrides(flags: Flags): string[] {
   ];
 }
 
-async function planOf(parsed: Experiment, voice: RunVoice): Promise<Plan> {
+async function planOf(
+  parsed: Experiment,
+  adapter: UsedAdapter | undefined,
+  voice: RunVoice,
+): Promise<Plan> {
   const inputs = await identifyInputs(parsed, (message) => voice.say(message), {
     progress: (done, total, what) => voice.download(done, total, what),
   });
   voice.end();
-  return planExperiment(parsed, inputs, await machineOf(parsed, voice));
-}
-
-/** On a GPU the timed cells are named by its adapter, which only the engine knows. */
-async function machineOf(
-  { engine, measure }: Experiment,
-  voice: RunVoice,
-): Promise<string> {
-  if (engine.device === "cpu") return machineIdentity();
-  const { name, software: _software, ...options } = engine;
-  try {
-    const opened = await openEngine(name, options);
-    const { adapter, adapterKind } = opened.describe();
-    await opened.close();
-    if (
-      adapterKind === "software" && measure.throughput !== undefined &&
-      engine.software !== true
-    ) {
-      voice.warn(
-        `${adapter} is a software adapter: throughput cells will fail; --set engine.software=true times it`,
-      );
-    }
-    return machineIdentity(adapter);
-  } catch (error) {
-    throw new InputError(
-      `Cannot use device ${engine.device} with engine ${name}: ${
-        (error as Error).message
-      }`,
-    );
-  }
+  return planExperiment(parsed, inputs, machineIdentity(adapter?.adapter));
 }
 
 async function dryRun(
   plan: Plan,
+  adapter: UsedAdapter | undefined,
   selection: { only?: string; shard?: string },
   runDir: string,
 ): Promise<number> {
+  const { experiment, inputs } = plan;
   const cells = selectCells(plan.cells, selection);
   const folder = new RunFolder(runDir);
   const records = await folder.readCells(cells);
   const present = new Set(
     records.filter(isResult).map((record) => record.cell),
   );
-  const measured = plan.experiment.engine.device === "cpu"
-    ? await measuredRate(folder)
-    : undefined;
-  const gflops = measured ?? assumedGflops(plan.experiment.engine.device);
-  const estimates = estimateCells(cells, plan.experiment, plan.inputs, gflops);
-  const left = estimates.filter(({ cell }) => !present.has(cell))
+  const kind = adapter?.kind ?? "cpu";
+  const measured = kind === "cpu" ? await measuredRate(folder) : undefined;
+  const gflops = measured ?? assumedGflops(kind);
+  const estimates = estimateCells(cells, experiment, inputs, kind, gflops);
+  const reason = adapter && untimedReason(experiment, adapter);
+  const untimed = reason === undefined
+    ? []
+    : cells.filter(({ measure }) => measure === "throughput");
+  const noWork = new Map([
+    ...untimed.map(({ cell }) => [cell, "not timed"] as const),
+    ...[...present].map((cell) => [cell, "present"] as const),
+  ]);
+  const left = estimates.filter(({ cell }) => !noWork.has(cell))
     .reduce((sum, { seconds }) => sum + seconds, 0);
-  print(planTable(cells, estimates, present));
+  print(planTable(cells, estimates, noWork));
   print();
+  if (adapter !== undefined) print(adapterLine(adapter));
   print(
-    `${cells.length} cells, ${present.size} present; model ${plan.inputs.modelName}; run folder ${runDir}`,
+    `${cells.length} cells, ${present.size} present; model ${inputs.modelName}; run folder ${runDir}`,
   );
+  if (untimed.length > 0) {
+    print(`${untimed.length} throughput cells ${reason}`);
+  }
   print(
     `Estimates, not measurements: about ${formatSeconds(left)} in all at ${
       gflops.toFixed(0)
     } GFLOPS (${
-      measured === undefined ? "assumed" : "measured in an earlier run"
+      measured === undefined
+        ? `assumed of ${ASSUMED_OF[kind]}`
+        : "measured in an earlier run"
     }); memory is weights and cache.`,
   );
   return EXIT.ok;
 }
+
+const ASSUMED_OF = {
+  cpu: "a CPU",
+  gpu: "a GPU",
+  software: "a software adapter",
+} as const;
 
 async function measuredRate(folder: RunFolder): Promise<number | undefined> {
   try {
@@ -259,6 +261,10 @@ async function finish(
         record.contextTokens ?? ""
       }: ${record.error ?? ""}`,
     );
+  }
+  const untimed = result.records.filter(isUntimed);
+  if (untimed.length > 0) {
+    voice.say(`${untimed.length} throughput cells ${untimed[0]!.error}`);
   }
   const counts = Object.entries(result.counts)
     .filter(([, count]) => count > 0)

@@ -21,12 +21,12 @@ import { formatSeconds, formatTable } from "./terminal.ts";
  *
  * @param cells In plan order.
  * @param estimates Of the same cells.
- * @param present Ids of cells that need no more work.
+ * @param noWork Of cells that need no work, by id: why.
  */
 export function planTable(
   cells: readonly PlannedCell[],
   estimates: readonly CellEstimate[],
-  present: ReadonlySet<string>,
+  noWork: ReadonlyMap<string, string>,
 ): string {
   return formatTable(
     [
@@ -41,7 +41,7 @@ export function planTable(
     ],
     cells.map((cell, i) => {
       const estimate = estimates[i]!;
-      const done = present.has(cell.cell);
+      const why = noWork.get(cell.cell);
       return [
         cell.cell,
         cell.variantLabel,
@@ -49,8 +49,8 @@ export function planTable(
         cell.contextTokens === undefined ? "–" : String(cell.contextTokens),
         String(estimate.cacheBytesPerToken),
         formatByteSize(estimate.memoryBytes),
-        done ? "–" : formatSeconds(estimate.seconds),
-        done ? "present" : "to measure",
+        why === undefined ? formatSeconds(estimate.seconds) : "–",
+        why ?? "to measure",
       ];
     }),
   );

@@ -84,13 +84,19 @@ function listModels(): string {
     ...Object.entries(SYNTHETIC_CONFIGS).map(([name, config]) => [
       `synthetic:${name}`,
       `random weights, ${
-        (parameterCount(config) / 1e6).toFixed(0)
+        millions(parameterCount(config))
       } M; H ${config.numAttentionHeads}, G ${config.numKeyValueHeads}, d ${config.headDim}`,
     ]),
     ["OWNER/NAME[@REVISION]", "a model of the hub"],
     ["PATH", "a folder of safetensors, or a .gguf file"],
   ];
   return formatTable(["model", "what it is"], rows);
+}
+
+/** "10", and "0.1" where whole ones would say nothing. */
+function millions(count: number): string {
+  const value = count / 1e6;
+  return value < 1 ? value.toPrecision(1) : value.toFixed(0);
 }
 
 function listTexts(): string {

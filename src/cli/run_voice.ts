@@ -1,6 +1,7 @@
 // How a run speaks: a bar, lines, JSON lines, or not at all.
 
 import type { RunEvent } from "../experiment/run_options.ts";
+import { isUntimed } from "../experiment/untimed.ts";
 import { Progress } from "./progress.ts";
 import { type Flags, formatSeconds, note, paint } from "./terminal.ts";
 
@@ -73,7 +74,7 @@ export class RunVoice {
         const { record } = event;
         const status = record.status === "ok"
           ? paint("ok", "green")
-          : paint(record.status, "red");
+          : paint(record.status, isUntimed(record) ? "yellow" : "red");
         this.say(
           `[${
             event.index + 1
@@ -124,6 +125,8 @@ export function startMessage(
 
 /** The one figure of a cell that a reader waits for. */
 function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
+  // The reason is the same for all such cells, and is said once at the end.
+  if (isUntimed(record)) return "not timed";
   if (record.metrics === undefined) return record.error ?? "";
   switch (record.measure) {
     case "perplexity":

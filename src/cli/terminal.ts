@@ -154,11 +154,12 @@ export interface Flags {
  *
  * @param args The arguments.
  * @param spec The verb's options; `help` and `verbose` (-h, -v) are added.
- * @throws {InputError} If there is an unknown option, or one without its value.
+ * @throws {InputError} If there is an unknown option, one without its value, or one with a value that takes none.
  */
 export function parseFlags(args: readonly string[], spec: FlagSpec): Flags {
   const strings = [...(spec.string ?? []), ...(spec.collect ?? [])];
   const booleans = [...(spec.boolean ?? []), "help", "verbose"];
+  refuseValues(args, booleans);
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
     string: [...strings, "_"],
@@ -185,6 +186,17 @@ export function parseFlags(args: readonly string[], spec: FlagSpec): Flags {
     }
   }
   return { ...parsed, _: parsed._.map(String) };
+}
+
+/** `--json=file` would be taken as `--json`, and the file never written. */
+function refuseValues(args: readonly string[], booleans: readonly string[]) {
+  for (const arg of args) {
+    if (arg === "--") return;
+    const [, name, value] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
+    if (name !== undefined && booleans.includes(name)) {
+      throw new InputError(`option --${name} takes no value: found ${value}`);
+    }
+  }
 }
 
 /**

@@ -7,6 +7,7 @@ import type { CellRunner } from "./cell_runner.ts";
 import { gpuFault } from "./gpu_fault.ts";
 import { isOutOfMemory } from "./out_of_memory.ts";
 import type { PlannedCell } from "./plan.ts";
+import { NotTimed } from "./untimed.ts";
 import type { CellOutcome } from "./worker_protocol.ts";
 
 /** Highest resident memory so far; the kernel counts it from the parent's fork on. */
@@ -42,6 +43,9 @@ export async function cellOutcome(
   } catch (error) {
     if (error instanceof ForeseenOutOfMemory) {
       return { status: "oom", error: error.message, ...common() };
+    }
+    if (error instanceof NotTimed) {
+      return { status: "skipped", error: error.message, ...common() };
     }
     return {
       status: ranOutOfMemory(error) ? "oom" : "failed",

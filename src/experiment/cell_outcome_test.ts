@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { cellOutcome } from "./cell_outcome.ts";
 import { gpuFault } from "./gpu_fault.ts";
 import type { PlannedCell } from "./plan.ts";
+import { NotTimed, untimedReason } from "./untimed.ts";
 
 /** As the webgpu engine throws it; not imported, as the suite's parent has no GPU code. */
 class GpuError extends Error {
@@ -73,5 +74,30 @@ Deno.test("cellOutcome() ends the engine for a lost device alone, and knows the 
     "failed",
     undefined,
     "RangeError: a bad context",
+  ]);
+});
+
+Deno.test("untimedReason() leaves out software adapters unless asked to time them, which is no failure", async () => {
+  const engine = {
+    name: "webgpu",
+    dtype: "f32",
+    device: "webgpu",
+  } as const;
+  const slow = { adapter: "llvmpipe", adapterKind: "software" } as const;
+  const reason = untimedReason({ engine }, slow);
+  assert(reason?.startsWith("not timed: llvmpipe is a software adapter"));
+  assertEquals(
+    untimedReason({ engine: { ...engine, software: true } }, slow),
+    undefined,
+  );
+  assertEquals(
+    untimedReason({ engine }, { ...slow, adapterKind: "gpu" }),
+    undefined,
+  );
+  assertEquals(untimedReason({ engine }, {}), undefined);
+  assertEquals(await outcomeOf(new NotTimed(reason)), [
+    "skipped",
+    undefined,
+    reason,
   ]);
 });

@@ -33,6 +33,7 @@ import type {
   ThroughputMetrics,
 } from "./record.ts";
 import { StageClock, type StageSeconds } from "./stage_clock.ts";
+import { NotTimed, untimedReason } from "./untimed.ts";
 import type { WorkerSpec } from "./worker_protocol.ts";
 
 /** Where a runner says what it does. */
@@ -148,6 +149,7 @@ export class CellRunner {
    * @param cell Of the plan.
    * @returns Its metrics.
    * @throws {ForeseenOutOfMemory} If a stated memoryBudget is exceeded by arithmetic.
+   * @throws {NotTimed} If the adapter is a software one and the experiment does not ask for its speed.
    */
   async run(cell: PlannedCell): Promise<NonNullable<CellRecord["metrics"]>> {
     this.#clock.reset();
@@ -325,14 +327,9 @@ export class CellRunner {
 
   async #throughput(cell: PlannedCell): Promise<ThroughputMetrics> {
     const { experiment } = this.#spec;
-    const { adapter, adapterKind, dtype } = this.describe();
-    if (adapterKind === "software" && experiment.engine.software !== true) {
-      throw new InputError(
-        `Cannot time ${
-          adapter ?? "this adapter"
-        } as it is a software adapter, whose speed is no GPU's; engine.software: true times it nevertheless`,
-      );
-    }
+    const untimed = untimedReason(experiment, this.describe());
+    if (untimed !== undefined) throw new NotTimed(untimed);
+    const { dtype } = this.describe();
     const measure = experiment.measure.throughput!;
     const contextTokens = cell.contextTokens!;
     const { conversion } = await this.#convert(cell);

@@ -17,20 +17,25 @@ export interface CellEstimate {
   readonly seconds: number;
 }
 
+/** What the engine computes on. */
+export type DeviceKind = "cpu" | "gpu" | "software";
+
+/** f32 rates: of a 2-core CPU, of a GPU's plain products, of shaders on a few cores. */
+const GFLOPS = { cpu: 100, gpu: 10000, software: 10 } as const;
+
 /**
- * Rate assumed where the machine's is not known, in f32: of a 2-core CPU, or of
- * a GPU's plain products.
+ * Rate assumed where the machine's is not known, in f32.
  *
- * @param device The engine's.
+ * @param kind What the engine computes on.
  */
-export function assumedGflops(device: "cpu" | "webgpu"): number {
-  return device === "cpu" ? 100 : 10000;
+export function assumedGflops(kind: DeviceKind): number {
+  return GFLOPS[kind];
 }
 
 /** Memory is assumed to be read at so many bytes a second. */
-const MEMORY_RATE = { cpu: 1e10, webgpu: 1e12 } as const;
+const MEMORY_RATE = { cpu: 1e10, gpu: 1e12, software: 5e9 } as const;
 
-/** Part of the GEMM rate that a whole forward pass reaches on a CPU. */
+/** Part of the GEMM rate that a whole forward pass reaches. */
 const EFFICIENCY = 0.8;
 
 /**
@@ -55,13 +60,15 @@ export function parameterCount(config: ModelConfig): number {
  * @param cells Of the plan.
  * @param experiment Of the plan.
  * @param inputs Of the plan.
- * @param gflops Measured or assumed GEMM rate, f32.
+ * @param kind What the engine computes on.
+ * @param gflops Its measured or assumed GEMM rate, f32.
  */
 export function estimateCells(
   cells: readonly PlannedCell[],
   experiment: Experiment,
   inputs: Inputs,
-  gflops = assumedGflops(experiment.engine.device),
+  kind: DeviceKind,
+  gflops = assumedGflops(kind),
 ): CellEstimate[] {
   const { config } = inputs;
   const { engine } = experiment;
@@ -71,6 +78,10 @@ export function estimateCells(
     : 4;
   const parameters = parameterCount(config);
   const rate = gflops * 1e9 * EFFICIENCY;
+  // Decompositions are made on the CPU, whatever the model runs on.
+  const cpuRate = kind === "cpu"
+    ? rate
+    : assumedGflops("cpu") * 1e9 * EFFICIENCY;
   const calibrated = new Set<string>();
   const seconds = (tokens: number, context: number) =>
     tokens * flopsPerToken(config, parameters, context) / rate;
@@ -87,7 +98,7 @@ export function estimateCells(
         const tokens = (calibration?.samples ?? 0) * (calibration?.tokens ?? 0);
         // Decompositions in f64, about 40 products of width 2 G d a layer.
         const width = 2 * config.numKeyValueHeads * config.headDim;
-        time = 40 * config.numHiddenLayers * 2 * width ** 3 / rate;
+        time = 40 * config.numHiddenLayers * 2 * width ** 3 / cpuRate;
         // Besides the pass itself, D^2 multiply-adds a token and layer in f64.
         const pass = seconds(tokens, calibration?.tokens ?? 0) +
           4 * tokens * config.numHiddenLayers * config.hiddenSize ** 2 / rate;
@@ -110,7 +121,7 @@ export function estimateCells(
           (throughput?.warmups ?? 0);
         // A decode step reads every weight: bound by memory.
         const step = (parameters * elementBytes +
-          batch * context * cacheBytesPerToken) / MEMORY_RATE[engine.device];
+          batch * context * cacheBytesPerToken) / MEMORY_RATE[kind];
         time = rounds *
           (seconds(batch * context, context) + (throughput?.steps ?? 0) * step);
         break;

@@ -108,20 +108,35 @@ export function semanticProblems(
 }
 
 /** What an engine cannot be asked for. */
-function engineProblems({ engine }: ExperimentFile, at: Located): string[] {
-  const say = (field: string, found: unknown, allowed: string) =>
-    `${
-      place(at, ["engine", field])
-    }engine.${field}: found ${found} with engine ${engine.name}; allowed: ${allowed}`;
+function engineProblems(
+  { engine, measure }: ExperimentFile,
+  at: Located,
+): string[] {
+  const say = (path: readonly string[], found: unknown, allowed: string) =>
+    `${place(at, path)}${
+      path.join(".")
+    }: found ${found} with engine ${engine.name}; allowed: ${allowed}`;
   if (engine.name === "webgpu") {
-    return engine.device === "cpu"
-      ? [say("device", engine.device, "webgpu, or another engine")]
-      : [];
+    const { device, threads } = engine;
+    return [
+      ...(device === "cpu"
+        ? [say(["engine", "device"], device, "webgpu, or another engine")]
+        : []),
+      ...(threads === undefined
+        ? []
+        : [say(["engine", "threads"], threads, "only with other engines")]),
+    ];
   }
-  return (["provider", "cacheDtype", "software"] as const).flatMap((field) =>
-    engine[field] === undefined || engine[field] === false
+  const own: readonly (readonly [path: readonly string[], found: unknown])[] = [
+    ...(["provider", "cacheDtype", "software"] as const).map((field) =>
+      [["engine", field], engine[field]] as const
+    ),
+    [["measure", "cache", "memoryGrowth"], measure.cache?.memoryGrowth],
+  ];
+  return own.flatMap(([path, found]) =>
+    found === undefined || found === false
       ? []
-      : [say(field, engine[field], "only with engine webgpu")]
+      : [say(path, found, "only with engine webgpu")]
   );
 }
 

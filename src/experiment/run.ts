@@ -293,8 +293,8 @@ class Run {
         type: "log",
         level: "info",
         message: gemmGflops === undefined
-          ? "the machine's GEMM rate could not be measured"
-          : `machine: ${gemmGflops.toFixed(0)} GFLOPS in f32 matrix products`,
+          ? "the CPU's GEMM rate could not be measured"
+          : `CPU: ${gemmGflops.toFixed(0)} GFLOPS in f32 matrix products`,
       });
     }
     const environment = await environmentOf(this.#plan, {

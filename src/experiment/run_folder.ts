@@ -10,6 +10,7 @@ import type { CellRecord } from "./record.ts";
 import { parseCell } from "./record_schema.ts";
 import type { Experiment } from "./schema.ts";
 import { stagesOf } from "./stages.ts";
+import { isUntimed } from "./untimed.ts";
 
 /** Paths of a run folder. */
 export class RunFolder {
@@ -136,9 +137,9 @@ export class RunFolder {
   }
 }
 
-/** Whether a record needs no more work: measured, or out of a stated budget by arithmetic. */
+/** Whether a record needs no more work: measured, out of a stated budget by arithmetic, or not to be timed. */
 export function isResult(record: CellRecord): boolean {
-  return record.status === "ok" ||
+  return record.status === "ok" || isUntimed(record) ||
     (record.status === "oom" && record.error?.startsWith(FORESEEN) === true);
 }
 

@@ -29,7 +29,7 @@ export type WorkerRequest =
 
 /** The part of a record that only the worker knows. */
 export interface CellOutcome {
-  readonly status: "ok" | "failed" | "oom";
+  readonly status: "ok" | "failed" | "oom" | "skipped";
   readonly error?: string;
   /** For the log; only for unexpected errors. */
   readonly stack?: string;

@@ -3,6 +3,7 @@
 
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { InputError, UnavailableError } from "../base/errors.ts";
+import { requestAdapter } from "../engine/webgpu/device/adapter.ts";
 import { isDawnInstalled } from "../engine/webgpu/device/dawn_provider.ts";
 import type { GpuProvider } from "../engine/webgpu/device/gpu.ts";
 import {
@@ -10,7 +11,14 @@ import {
   type ListedAdapter,
 } from "../engine/webgpu/device/list_adapters.ts";
 import { describeDevices } from "./device_text.ts";
-import { EXIT, isVerbose, parseFlags, print, runVerb } from "./terminal.ts";
+import {
+  EXIT,
+  isVerbose,
+  note,
+  parseFlags,
+  print,
+  runVerb,
+} from "./terminal.ts";
 
 /** The processor. */
 export interface Processor {
@@ -23,7 +31,7 @@ export interface Processor {
 export interface ProviderListing {
   readonly provider: GpuProvider;
   readonly adapters: readonly ListedAdapter[];
-  /** Why there are no adapters, where that is not the machine's doing. */
+  /** Why there are no adapters, and what would help. */
   readonly note?: string;
 }
 
@@ -65,7 +73,11 @@ export async function findDevices(
 }
 
 async function findDawn(install: boolean): Promise<ProviderListing> {
-  if (install || isDawnInstalled()) return await findAdapters("dawn");
+  if (install || isDawnInstalled()) {
+    // Deno's own progress of downloads is off: its task runs with --quiet.
+    if (!isDawnInstalled()) note("downloading Dawn (45 MB)");
+    return await findAdapters("dawn");
+  }
   return {
     provider: "dawn",
     adapters: [],
@@ -75,7 +87,10 @@ async function findDawn(install: boolean): Promise<ProviderListing> {
 
 async function findAdapters(provider: GpuProvider): Promise<ProviderListing> {
   try {
-    return { provider, adapters: await listAdapters(provider) };
+    const adapters = await listAdapters(provider);
+    // Says what a machine without adapters lacks.
+    if (adapters.length === 0) await requestAdapter({ provider });
+    return { provider, adapters };
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
     return { provider, adapters: [], note: error.message };

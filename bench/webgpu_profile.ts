@@ -2,18 +2,25 @@
 // model, each dispatch timed on the device, summed by kernel, beside the copy
 // bandwidth of the same run. Then the same passes by the clock on the wall.
 
-import { InputError } from "../src/base/errors.ts";
+import { InputError, UnavailableError } from "../src/base/errors.ts";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
 import {
   EXIT,
+  type Flags,
   integerFlag,
+  note,
   parseFlags,
   print,
   runVerb,
 } from "../src/cli/terminal.ts";
 import { openGpu } from "../src/engine/webgpu/device/open_gpu.ts";
 import { copyBandwidth } from "../src/engine/webgpu/device/copy_bandwidth.ts";
-import type { Arena, Dispatch, Gpu } from "../src/engine/webgpu/device/gpu.ts";
+import type {
+  Arena,
+  Dispatch,
+  Gpu,
+  GpuProvider,
+} from "../src/engine/webgpu/device/gpu.ts";
 import {
   type GpuModel,
   uploadModel,
@@ -32,6 +39,13 @@ import {
 import type { DecoderModel } from "../src/model/decoder.ts";
 import { loadModel } from "../src/model/load.ts";
 import { syntheticModel } from "../src/model/synthetic.ts";
+import { checkWritable } from "./output_file.ts";
+import {
+  describeProfile,
+  type PassProfile,
+  type Profile,
+  type Share,
+} from "./profile_report.ts";
 
 const HELP = `deno task bench profile MODEL [options]
 
@@ -39,89 +53,132 @@ Times every kernel of a scoring pass and of a decode step on the GPU.
 
   MODEL            a folder, a .gguf file, an alias, or synthetic:NAME
   --provider NAME  deno or dawn (default: deno)
-  --dtype NAME     f32 or f16, of weights and cache (default: f32)
+  --dtype NAME     f32 or f16, of weights (default: f32)
+  --cache-dtype T  f32 or f16, of the cache (default: as --dtype)
   --window N       tokens of a scored window (default: 2048)
   --windows N      windows of a pass (default: 4)
   --context N      tokens in the cache of the decode step (default: 2048)
   --batch N        sequences decoded together (default: 1)
+  --software       profile an adapter that computes on the CPU, too
+  --json           print JSON instead of tables
   --out FILE       also write JSON there
   --help           this text`;
-
-/** One kernel's share of a pass. */
-interface Share {
-  readonly kernel: string;
-  readonly dispatches: number;
-  readonly ms: number;
-  readonly gigabytesPerSecond: number;
-  readonly tflops: number;
-}
 
 export async function benchProfile(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args, {
     string: [
       "provider",
       "dtype",
+      "cache-dtype",
       "window",
       "windows",
       "context",
       "batch",
       "out",
     ],
+    boolean: ["json", "software"],
   });
   if (flags["help"] === true || flags._.length !== 1) {
     print(HELP);
     return flags["help"] === true ? EXIT.ok : EXIT.badInput;
   }
-  const provider = oneOf("provider", flags["provider"] ?? "deno", [
-    "deno",
-    "dawn",
-  ]);
-  const element = oneOf("dtype", flags["dtype"] ?? "f32", ["f32", "f16"]);
+  const settings = settingsOf(flags);
+  if (settings.out !== undefined) await checkWritable(settings.out);
+  const gpu = await openGpu({ provider: settings.provider });
+  try {
+    const result = await profile(gpu, settings);
+    const json = JSON.stringify(result, null, 1);
+    if (settings.out !== undefined) {
+      await Deno.writeTextFile(settings.out, `${json}\n`);
+    }
+    print(flags["json"] === true ? json : describeProfile(result));
+  } finally {
+    await gpu.destroy();
+  }
+  return EXIT.ok;
+}
+
+interface Settings {
+  readonly model: string;
+  readonly provider: GpuProvider;
+  readonly dtype: "f32" | "f16";
+  readonly cacheDtype: "f32" | "f16";
+  readonly window: number;
+  readonly windows: number;
+  readonly context: number;
+  readonly batch: number;
+  readonly software: boolean;
+  readonly out: string | undefined;
+}
+
+function settingsOf(flags: Flags): Settings {
   const number = (name: string, otherwise: number) =>
     integerFlag(flags, name, 1) ?? otherwise;
-  const gpu = await openGpu({ provider });
-  const arena = gpu.arena();
-  const model = await uploadModel(
-    arena,
-    await readModel(String(flags._[0])),
-    element,
-    element,
-  );
-  await gpu.settle();
-  const window = number("window", 2048);
-  const windows = number("windows", 4);
-  const context = number("context", 2048);
-  const batch = number("batch", 1);
-  const result = {
-    adapter: gpu.facts,
+  const element = (name: string, otherwise: "f32" | "f16") =>
+    oneOf(name, flags[name] ?? otherwise, ["f32", "f16"]);
+  const dtype = element("dtype", "f32");
+  return {
     model: String(flags._[0]),
-    dtype: element,
-    copyGigabytesPerSecond: (await copyBandwidth(gpu)).bytesPerSecond / 1e9,
-    score: {
-      window,
-      windows,
-      ...await measure(gpu, (own) => scorePass(own, model, window, windows)),
-    },
-    decode: {
-      context,
-      batch,
-      ...await measure(gpu, (own) => decodeStep(own, model, context, batch)),
-    },
+    provider: oneOf("provider", flags["provider"] ?? "deno", ["deno", "dawn"]),
+    dtype,
+    cacheDtype: element("cache-dtype", dtype),
+    window: number("window", 2048),
+    windows: number("windows", 4),
+    context: number("context", 2048),
+    batch: number("batch", 1),
+    software: flags["software"] === true,
+    out: typeof flags["out"] === "string" ? flags["out"] : undefined,
   };
-  arena.destroy();
-  const json = JSON.stringify(result, null, 1);
-  if (typeof flags["out"] === "string") {
-    await Deno.writeTextFile(flags["out"], `${json}\n`);
+}
+
+async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
+  const { dtype, cacheDtype, window, windows, context, batch } = settings;
+  const { facts, features } = gpu;
+  const cannot = (reason: string) =>
+    new UnavailableError(`Cannot profile on ${facts.name} as ${reason}`);
+  if (facts.software && !settings.software) {
+    throw cannot("it computes on the CPU; --software does it nonetheless");
   }
-  print(json);
-  await gpu.destroy();
-  return EXIT.ok;
+  if (!features.timestamps) throw cannot("it has no timestamps");
+  if ((dtype === "f16" || cacheDtype === "f16") && !features.f16) {
+    throw cannot("it has no f16");
+  }
+  const arena = gpu.arena();
+  try {
+    note(`loading ${settings.model}`);
+    const source = await readModel(settings.model);
+    const model = await uploadModel(arena, source, dtype, cacheDtype);
+    await gpu.settle();
+    note("copying");
+    const { bytesPerSecond } = await copyBandwidth(gpu);
+    note(`scoring ${windows} x ${window} tokens`);
+    const score = await measure(
+      gpu,
+      (own) => scorePass(own, model, window, windows),
+    );
+    note(`decoding after ${context} tokens`);
+    const decode = await measure(
+      gpu,
+      (own) => decodeStep(own, model, context, batch),
+    );
+    return {
+      adapter: facts,
+      model: settings.model,
+      dtype,
+      cacheDtype,
+      copyGigabytesPerSecond: bytesPerSecond / 1e9,
+      score: { window, windows, ...score },
+      decode: { context, batch, ...decode },
+    };
+  } finally {
+    arena.destroy();
+  }
 }
 
 async function measure(
   gpu: Gpu,
   record: (arena: Arena) => Dispatch[],
-): Promise<{ wallMs: number; deviceMs: number; kernels: Share[] }> {
+): Promise<PassProfile> {
   const arena = gpu.arena();
   try {
     const dispatches = record(arena);

@@ -10,6 +10,7 @@ import {
   formatSignificant,
 } from "./format.ts";
 import type { RunData } from "./load.ts";
+import { missingOfSelected, notSelectedNote } from "./run_facts.ts";
 import type { Series } from "./series.ts";
 import type { Row, Table } from "./tables.ts";
 
@@ -148,7 +149,11 @@ export function failedTable(run: RunData): Table {
         ].map((text) => ({ text })),
         ...(cell.status === "oom" ? {} : { tone: "bad" as const }),
       })),
-      ...run.missing.map((cell): Row => ({
+      ...notSelectedNote(run) === "" ? [] : [{
+        cells: ["–", notSelectedNote(run), "–", "–", "not selected", "--only"]
+          .map((text) => ({ text })),
+      }],
+      ...missingOfSelected(run).map((cell): Row => ({
         cells: [
           cell.cell,
           cell.variantLabel,

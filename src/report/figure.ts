@@ -108,13 +108,15 @@ export function spansDecades(values: readonly number[], factor = 3): boolean {
   return low > 0 && Math.max(...values) / low >= factor;
 }
 
-/** Round numbers between two bounds, about five of them, evenly enough on a log scale. */
+/** Round numbers between two bounds, about five to twelve of them, evenly enough on a log scale. */
 export function logTicks(low: number, high: number): number[] {
   const decades = Math.log10(high / low);
-  const steps = decades > 4
+  const steps = decades > 8
     ? [1]
-    : decades > 1.6
+    : decades > 4.5
     ? [1, 3]
+    : decades > 1.6
+    ? [1, 2, 5]
     : decades > 0.9
     ? [1, 2, 3, 5, 7]
     : decades > 0.45
@@ -153,3 +155,14 @@ export function markerOf(one: Series, size = 9): Record<string, unknown> {
     line: { color: "page", width: 1 },
   };
 }
+
+/** Markers as characters, so that a label shows its line's. */
+export const GLYPHS: Readonly<Record<string, string>> = {
+  circle: "●",
+  square: "■",
+  diamond: "◆",
+  "triangle-up": "▲",
+  cross: "✚",
+  x: "✖",
+  star: "★",
+};

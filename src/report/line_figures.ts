@@ -3,6 +3,7 @@
 import {
   axis,
   type Figure,
+  GLYPHS,
   type Label,
   markerOf,
   plotText,
@@ -11,7 +12,7 @@ import {
 } from "./figure.ts";
 import { formatNumber } from "./format.ts";
 import type { RunData } from "./load.ts";
-import { calibrationProtocol, protocol } from "./protocol.ts";
+import { calibrationProtocol, protocol, stepsOf } from "./protocol.ts";
 import { contextsOf, type Series } from "./series.ts";
 import { perplexityTable, throughputTable } from "./tables.ts";
 
@@ -113,7 +114,7 @@ export function throughputByContext(
       return endLabel(one, x, metrics.decodeTokensPerSecond);
     }),
     key: shown,
-    table: throughputTable(series),
+    table: throughputTable(series, stepsOf(run)),
   };
 }
 
@@ -129,6 +130,9 @@ export function energyByLayer(
   const points = (one: Series) =>
     one.conversion!.keptEnergyByLayer.map((kept, x) => ({ x, y: kept * 100 }));
   const all = shown.flatMap(points);
+  const layers = Math.max(...all.map(({ x }) => x)) + 1;
+  const every = layers <= 12 ? 1 : layers <= 24 ? 2 : 5;
+  const shares = shareTicks(all.map(({ y }) => y));
   return {
     id: "energy-by-layer",
     title: "Energy kept by the joint PCA, by layer",
@@ -139,14 +143,18 @@ export function energyByLayer(
     height: heightFor(shown),
     data: shown.map((one) => lineTrace(one, points(one), "% kept", 6)),
     layout: {
-      xaxis: {
-        ...axis({ title: "layer", values: all.map((point) => point.x) }),
-        tickmode: "auto",
-        nticks: 16,
-      },
+      xaxis: axis({
+        title: "layer",
+        values: all.map((point) => point.x),
+        ticks: Array.from(
+          { length: Math.ceil(layers / every) },
+          (_, i) => i * every,
+        ),
+      }),
       yaxis: axis({
         title: "energy kept",
-        values: all.map((point) => point.y),
+        values: shares,
+        ticks: shares,
         suffix: " %",
       }),
     },
@@ -156,6 +164,19 @@ export function energyByLayer(
     }),
     key: shown,
   };
+}
+
+/** Round percentages around the values, not beyond 100 and never closer than 0.5. */
+function shareTicks(values: readonly number[]): number[] {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const step = [0.5, 1, 2, 5, 10].find((size) => (high - low) / size <= 6) ??
+    20;
+  const last = Math.min(100, Math.ceil(high / step) * step);
+  const first = Math.min(Math.floor(low / step) * step, last - 2 * step);
+  return Array.from(
+    { length: Math.round((last - first) / step) + 1 },
+    (_, i) => first + i * step,
+  );
 }
 
 function lineTrace(
@@ -181,17 +202,6 @@ function lineTrace(
     }<br>%{x:,}: %{y:,.4~g} ${unit}<extra></extra>`,
   };
 }
-
-/** Markers as characters, so that a label shows its line's. */
-const GLYPHS: Readonly<Record<string, string>> = {
-  circle: "●",
-  square: "■",
-  diamond: "◆",
-  "triangle-up": "▲",
-  cross: "✚",
-  x: "✖",
-  star: "★",
-};
 
 function endLabel(one: Series, x: number, y: number): Label {
   return {

@@ -9,7 +9,6 @@ export { type Figure } from "./figure.ts";
 export { makeFigures } from "./figures.ts";
 export { loadRuns, type RunData } from "./load.ts";
 export { renderPage } from "./page.ts";
-export { missingCells } from "./protocol.ts";
 export { type Published, publishRun } from "./publish.ts";
 export {
   loadPublished,
@@ -17,6 +16,7 @@ export {
   renderReadmeSection,
   updateReadme,
 } from "./readme.ts";
+export { missingCells } from "./run_facts.ts";
 export { type PlannedCell } from "./schema.ts";
 export { collectSeries, type Series } from "./series.ts";
 export { stageLine } from "./stage_line.ts";

@@ -4,14 +4,22 @@
 import {
   axis,
   type Figure,
-  markerOf,
+  GLYPHS,
   plotText,
   spansDecades,
   type Trace,
 } from "./figure.ts";
+import { joinWords } from "./format.ts";
 import type { RunData } from "./load.ts";
 import { calibrationProtocol, protocol } from "./protocol.ts";
-import { type Delta, deltaNll, mainContext, type Series } from "./series.ts";
+import {
+  COLOR_COUNT,
+  type Delta,
+  deltaNll,
+  mainContext,
+  type Series,
+  SYMBOLS,
+} from "./series.ts";
 
 const OPTIONS = {
   freqFold: {
@@ -29,7 +37,8 @@ const OPTIONS = {
 } as const;
 
 /**
- * Perplexity over one numeric option; a line joins variants equal in all others.
+ * Perplexity over one numeric option; a line joins variants equal in all others
+ * and has one color. A variant whose option the method chose is a ring.
  *
  * @returns undefined where no line has two points.
  */
@@ -58,12 +67,28 @@ export function byOption(
     one.isBaseline && one.perplexity.has(context)
   );
   const ys = [...shown.map(y), ...(base === undefined ? [] : [y(base)])];
-  const sorted = lines.map((line) => [...line].sort((a, b) => x(a) - x(b)));
+  const drawn = lines.map((line, index) => ({
+    line: [...line].sort((a, b) => x(a) - x(b)),
+    color: `c${index % COLOR_COUNT}`,
+    symbol: SYMBOLS[index % SYMBOLS.length]!,
+  }));
+  const isChosen = (one: Series) => typeof one.variant[option] === "string";
+  const chosen = drawn.flatMap(({ line, color }) =>
+    line.filter(isChosen).map((one) => ({ one, color }))
+  );
   return {
     id: words.id,
     title: words.title,
     caption: `Lines join variants that are equal but for the ${words.word}${
       base === undefined ? "" : `; the dashed line is the ${base.label}`
+    }${
+      chosen.length === 0
+        ? ""
+        : `; rings, at the ${words.word} that was chosen, are ${
+          joinWords([
+            ...new Set(chosen.map(({ one }) => `“${one.variant[option]}”`)),
+          ])
+        }`
     }. ${protocol(run, { perplexity: context })} ${calibrationProtocol(run)}`
       .trim(),
     height: Math.max(420, lines.length * 17 + 90),
@@ -76,25 +101,34 @@ export function byOption(
         line: { color: "muted", width: 1, dash: "dash" },
         hoverinfo: "skip",
       }]),
-      ...sorted.map((line): Trace => ({
+      ...drawn.map(({ line, color }): Trace => ({
         type: "scatter",
         mode: "lines",
-        x: line.map(x),
-        y: line.map(y),
-        line: { color: "rule", width: 1.5 },
+        x: line.filter((one) => !isChosen(one)).map(x),
+        y: line.filter((one) => !isChosen(one)).map(y),
+        line: { color, width: 1.75 },
         hoverinfo: "skip",
       })),
-      ...shown.map((one): Trace => ({
-        type: "scatter",
-        mode: "markers",
-        name: plotText(one.label),
-        x: [x(one)],
-        y: [y(one)],
-        marker: markerOf(one, 10),
-        hovertemplate: `${
-          plotText(one.label)
-        }<br>perplexity %{y:,.4~f}<extra></extra>`,
-      })),
+      ...drawn.flatMap(({ line, color, symbol }) =>
+        line.map((one): Trace => ({
+          type: "scatter",
+          mode: "markers",
+          name: plotText(one.label),
+          x: [x(one)],
+          y: [y(one)],
+          marker: isChosen(one)
+            ? {
+              color,
+              symbol: "circle-open",
+              size: 17,
+              line: { color, width: 1.5 },
+            }
+            : { color, symbol, size: 9, line: { color: "page", width: 1 } },
+          hovertemplate: `${
+            plotText(one.label)
+          }<br>perplexity %{y:,.4~f}<extra></extra>`,
+        }))
+      ),
     ],
     layout: {
       xaxis: axis({
@@ -106,13 +140,20 @@ export function byOption(
       yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
     },
     labels: [
-      ...sorted.map((line) => ({
+      ...drawn.map(({ line, color, symbol }) => ({
         kind: "end" as const,
         x: x(line.at(-1)!),
         y: y(line.at(-1)!),
-        text: plotText(lineName(line, option)),
-        // Only the points have the colors of variants, a line joins several.
-        color: "muted",
+        text: `${GLYPHS[symbol] ?? ""} ${plotText(lineName(line, option))}`
+          .trim(),
+        color,
+      })),
+      ...chosen.map(({ one, color }) => ({
+        kind: "point" as const,
+        x: x(one),
+        y: y(one),
+        text: plotText(String(one.variant[option])),
+        color,
       })),
       ...(base === undefined ? [] : [{
         kind: "end" as const,

@@ -16,20 +16,26 @@ import {
 import type { Figure } from "./figure.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeHtml, formatNumber } from "./format.ts";
+import { headline } from "./headline.ts";
 import { htmlTable, seriesMark } from "./html_parts.ts";
 import type { RunData } from "./load.ts";
 import { type Palette, PALETTES } from "./palette.ts";
 import {
   calibrationProtocol,
-  commits,
   dates,
-  headline,
   headlineProtocol,
   labelNote,
   machineName,
   modelNames,
   modelShapes,
 } from "./protocol.ts";
+import {
+  commandLines,
+  commits,
+  memoryGrowth,
+  missingOfSelected,
+  notSelectedNote,
+} from "./run_facts.ts";
 import { provenanceTable } from "./provenance_table.ts";
 import { collectSeries, engineName, type Series } from "./series.ts";
 import { stageLine } from "./stage_line.ts";
@@ -117,6 +123,7 @@ function header(
 ): string {
   const ok = run.cells.filter((cell) => cell.status === "ok").length;
   const failed = failedCells(run).length;
+  const missing = missingOfSelected(run).length;
   const facts: [string, string][] = [
     ["Model", modelNames(run)],
     ["Engine", [...new Set(run.cells.map(engineName))].join(", ")],
@@ -126,9 +133,8 @@ function header(
       [
         `${formatNumber(ok)} measured`,
         failed > 0 ? `${formatNumber(failed)} not ok` : "",
-        run.missing.length > 0
-          ? `${formatNumber(run.missing.length)} missing`
-          : "",
+        missing > 0 ? `${formatNumber(missing)} missing` : "",
+        notSelectedNote(run),
       ].filter((part) => part !== "").join(", "),
     ],
     ["Date", dates(run)],
@@ -161,6 +167,7 @@ function headlineSection(
   const caption = [
     "Cache, quality and speed of every variant; ± is one standard error over windows, ΔNLL the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t), × the speed relative to the baseline.",
     headlineProtocol(series, run),
+    memoryGrowth(run),
   ].filter((part) => part !== "").join(" ");
   const note = labelNote(series);
   return `<h2>Results</h2>
@@ -256,9 +263,11 @@ function provenanceSection(run: RunData): string {
     : `<details class="print"><summary>Experiment file, resolved</summary><pre>${
       escapeHtml(run.experimentText.trimEnd())
     }</pre></details>`;
-  const paragraphs = [...modelShapes(run), stageLine(run)].filter((text) =>
-    text !== ""
-  );
+  const paragraphs = [
+    ...modelShapes(run),
+    stageLine(run),
+    ...commandLines(run).map((line) => `Command: ${line}`),
+  ].filter((text) => text !== "");
   return `<h2>Provenance</h2>
 ${paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
 ${experiment}

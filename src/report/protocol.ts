@@ -1,17 +1,9 @@
-// Sentences that state under which conditions numbers were measured, and the
-// report's opening sentence. Everything said here is read from the records.
+// Sentences that state under which conditions numbers were measured.
+// Everything said here is read from the records.
 
-import {
-  formatNumber,
-  formatPercent,
-  formatPerplexity,
-  formatPerplexityError,
-  formatRatio,
-  joinWords,
-} from "./format.ts";
+import { formatNumber, joinWords } from "./format.ts";
 import { isObject, type RunData } from "./load.ts";
-import { contextsOf, engineName, mainContext, type Series } from "./series.ts";
-import { speedup } from "./tables.ts";
+import { engineName, mainContext, type Series } from "./series.ts";
 
 /** The distinct models of a run, "smollm2-135m-q4_1". */
 export function modelNames(run: RunData): string {
@@ -28,15 +20,6 @@ export function modelShapes(run: RunData): string[] {
     }…`
   );
   return [...new Set(shapes)];
-}
-
-/** "50 of 55 cells are not measured"; "" where all are there. */
-export function missingCells(run: RunData): string {
-  const missing = run.missing.length;
-  if (missing === 0) return "";
-  return `${formatNumber(missing)} of ${
-    formatNumber(missing + run.cells.length)
-  } cells ${missing === 1 ? "is" : "are"} not measured`;
 }
 
 /** What a caption's numbers are: perplexities of one window length or of all, speeds, or both. */
@@ -104,8 +87,8 @@ export function headlineProtocol(
   });
 }
 
-/** How the perplexities were measured. */
-function perplexityProtocol(
+/** How the perplexities were measured: text and windows. */
+export function perplexityProtocol(
   run: RunData,
   contextTokens: number | "all",
 ): string {
@@ -136,6 +119,14 @@ function perplexityProtocol(
   return `Text: ${joinWords([...texts])}, ${windows}.`;
 }
 
+/** Decode steps of a repetition, as the experiment says; undefined where it does not. */
+export function stepsOf(run: RunData): number | undefined {
+  const measure = run.experiment["measure"];
+  const speed = isObject(measure) ? measure["throughput"] : undefined;
+  const steps = isObject(speed) ? speed["steps"] : undefined;
+  return typeof steps === "number" ? steps : undefined;
+}
+
 /** How the speeds were measured. */
 function throughputProtocol(run: RunData): string {
   const cells = run.cells.filter((cell) => cell.measure === "throughput");
@@ -148,9 +139,17 @@ function throughputProtocol(run: RunData): string {
   }
   if (batches.size === 0) return "";
   const times = range([...repetitions]);
+  const together =
+    run.cells.some(({ engine, measure }) =>
+        measure === "throughput" && engine.name === "webgpu"
+      )
+      ? ", steps submitted together and timed as one"
+      : "";
   return `Batch ${
     range([...batches])
-  }, median decode step of ${times} repetition${times === "1" ? "" : "s"}.`;
+  }, median decode step of ${times} repetition${
+    times === "1" ? "" : "s"
+  }${together}.`;
 }
 
 /** How the conversions were calibrated. */
@@ -194,125 +193,12 @@ export function machineName(run: RunData): string {
   return joinWords([...new Set(names.filter((name) => name !== ""))]);
 }
 
-/** The git commits of the cells, shortened, "ab12cd34". */
-export function commits(run: RunData): string {
-  return joinWords([
-    ...new Set(
-      run.cells.map((cell) => cell.commit?.slice(0, 10)).filter((commit) =>
-        commit !== undefined
-      ),
-    ),
-  ]);
-}
-
 /** Day of the first and last cell, "2026-03-01". */
 export function dates(run: RunData): string {
   const days = run.cells.map((cell) => cell.startedAt.slice(0, 10)).sort();
   const [first, last] = [days[0] ?? "", days.at(-1) ?? ""];
   return first === last ? first : `${first} to ${last}`;
 }
-
-/**
- * The result in two or three sentences: how far the cache shrank, what it cost
- * in perplexity and what it gave in speed.
- *
- * @param series All series.
- * @param run Their run.
- * @returns Plain text.
- */
-export function headline(series: readonly Series[], run: RunData): string {
-  const others = series.filter((one) => !one.isBaseline);
-  const base = series.find((one) => one.isBaseline);
-  const model = modelNames(run);
-  if (others.length === 0) return `Measurements of ${model}, unchanged.`;
-  const sentences: string[] = [];
-  const reductions = others.map((one) => one.cache?.reduction).filter((value) =>
-    value !== undefined
-  ).sort((a, b) => a - b);
-  const noun = others.length === 1
-    ? `The conversion of ${model}`
-    : `${
-      COUNT_WORDS[others.length] ?? formatNumber(others.length)
-    } variants of ${model}`;
-  if (reductions.length > 0) {
-    const [low, high] = [reductions[0]!, reductions.at(-1)!];
-    const least = formatPercent(low);
-    const most = formatPercent(high);
-    sentences.push(
-      `${noun} ${others.length === 1 ? "cuts" : "cut"} the KV cache by ${
-        least === most ? most : `between ${least} and ${most}`
-      }.`,
-    );
-  } else {
-    sentences.push(`${noun} ${others.length === 1 ? "was" : "were"} measured.`);
-  }
-
-  const context = mainContext(series);
-  const measured = context === undefined
-    ? []
-    : others.filter((one) =>
-      one.perplexity.has(context) && (one.cache?.reduction ?? 1) > 0
-    );
-  if (context !== undefined && measured.length > 0) {
-    const value = (one: Series) => one.perplexity.get(context)!.value;
-    const withError = (one: Series) => {
-      const metrics = one.perplexity.get(context)!;
-      return formatPerplexity(metrics.value) +
-        (metrics.windows > 1
-          ? ` ± ${
-            formatPerplexityError(metrics.value, metrics.value * metrics.stderr)
-          }`
-          : "");
-    };
-    const best = measured.reduce((a, b) => value(b) < value(a) ? b : a);
-    const against = base?.perplexity.has(context)
-      ? ` against ${withError(base)} of the ${base.label}`
-      : "";
-    const kept = best.cache === undefined
-      ? ""
-      : `, with ${formatPercent(1 - best.cache.reduction)} of the cache left,`;
-    sentences.push(
-      `${
-        others.length === 1 ? "It" : `The most accurate, ${best.label}`
-      }${kept} reaches perplexity ${withError(best)}${against} (${
-        best.perplexity.get(context)!.text
-      }, ${formatNumber(context)}-token windows).`,
-    );
-  }
-
-  const longest = contextsOf(series, "throughput").findLast((tokens) =>
-    others.some((one) => speedup(one, series, tokens) !== undefined)
-  );
-  if (longest !== undefined) {
-    const fastest = others.filter((one) =>
-      speedup(one, series, longest) !== undefined
-    ).reduce((a, b) =>
-      speedup(b, series, longest)! > speedup(a, series, longest)! ? b : a
-    );
-    sentences.push(
-      `At ${formatNumber(longest)} tokens of context ${
-        others.length === 1 ? "it" : `${fastest.label}, the fastest conversion,`
-      } decodes at ${
-        formatRatio(speedup(fastest, series, longest))
-      } the baseline’s speed.`,
-    );
-  }
-  return sentences.join(" ");
-}
-
-const COUNT_WORDS: Readonly<Record<number, string>> = {
-  2: "Two",
-  3: "Three",
-  4: "Four",
-  5: "Five",
-  6: "Six",
-  7: "Seven",
-  8: "Eight",
-  9: "Nine",
-  10: "Ten",
-  11: "Eleven",
-  12: "Twelve",
-};
 
 /** "5", or "1 to 64". */
 function range(values: readonly number[]): string {

@@ -5,7 +5,7 @@ import { InputError, UnavailableError } from "../base/errors.ts";
 import { stagesOf } from "../experiment/stages.ts";
 import { makeFigures } from "./figures.ts";
 import { loadRuns, type RunData } from "./load.ts";
-import { missingCells } from "./protocol.ts";
+import { missingCells } from "./run_facts.ts";
 import { privateNames, scrub, scrubText } from "./scrub.ts";
 import { collectSeries } from "./series.ts";
 import { renderSummary } from "./summary.ts";

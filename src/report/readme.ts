@@ -5,18 +5,18 @@ import type { Check } from "../experiment/assemble.ts";
 import { decimalsFor, quantityName } from "./detail_tables.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown, formatDelta, formatNumber } from "./format.ts";
+import { headline } from "./headline.ts";
 import { loadRuns, type RunData } from "./load.ts";
 import {
   calibrationProtocol,
-  commits,
-  headline,
   headlineProtocol,
   machineName,
   protocol,
 } from "./protocol.ts";
+import { commandLines, commits, memoryGrowth } from "./run_facts.ts";
 import { precisionSection } from "./readme_precision.ts";
-import { collectSeries } from "./series.ts";
-import { markdownTable } from "./summary.ts";
+import { collectSeries, engineName } from "./series.ts";
+import { codeSpan, markdownTable } from "./summary.ts";
 import { type Column, headlineTable, type Table } from "./tables.ts";
 
 const BEGIN = "<!-- results:begin -->";
@@ -120,7 +120,15 @@ function paritySection(
     metric === "perplexity.value"
   );
   const head = (text: string): Column => ({ head: text, align: "right" });
-  const machine = (run: RunData) => machineName(run) || "this suite";
+  const machine = (run: RunData) =>
+    [
+      machineName(run).replace(/, driver .*$/, "") || "this suite",
+      ...new Set(
+        run.cells.filter(({ measure }) => measure === "perplexity").map(
+          engineName,
+        ),
+      ),
+    ].join(", ");
   const table: Table = {
     columns: [
       { head: "Variant", align: "left" },
@@ -176,11 +184,17 @@ function conditions(
   const commit = commits(run);
   const sentences = [
     protocol,
+    memoryGrowth(run),
     calibrationProtocol(run),
     reproduced(run),
     commit === "" ? "" : `Commit ${commit}.`,
   ].filter((part) => part !== "").join(" ");
-  return `${escapeMarkdown(sentences)} Everything: ${summaryLink(path)}.`;
+  const commands = commandLines(run).map((line) =>
+    ` Command: ${codeSpan(line)}.`
+  );
+  return `${escapeMarkdown(sentences)}${commands.join("")} Everything: ${
+    summaryLink(path)
+  }.`;
 }
 
 function otherLine({ path, run }: PublishedRun): string {

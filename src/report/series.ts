@@ -44,7 +44,15 @@ export interface SeriesStyle {
 /** Colors besides the baseline's; palette.ts gives each its light and dark value. */
 export const COLOR_COUNT = 7;
 
-const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x"];
+/** Plotly marker symbols of series other than the baseline. */
+export const SYMBOLS = [
+  "circle",
+  "square",
+  "diamond",
+  "triangle-up",
+  "cross",
+  "x",
+];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 /**

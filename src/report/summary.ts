@@ -4,18 +4,24 @@
 import { checksTable, conversionTable, failedTable } from "./detail_tables.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown, formatNumber } from "./format.ts";
+import { headline } from "./headline.ts";
 import type { RunData } from "./load.ts";
 import {
   calibrationProtocol,
-  commits,
   dates,
-  headline,
   headlineProtocol,
   labelNote,
   machineName,
-  missingCells,
   modelShapes,
+  stepsOf,
 } from "./protocol.ts";
+import {
+  commandLines,
+  commits,
+  memoryGrowth,
+  missingCells,
+  missingOfSelected,
+} from "./run_facts.ts";
 import { collectSeries } from "./series.ts";
 import { stageLine } from "./stage_line.ts";
 import {
@@ -37,14 +43,15 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
   const sections = [
     `# ${escapeMarkdown(run.experiments.join(", "))}`,
     escapeMarkdown(headline(series, run)),
-    run.missing.length === 0 ? "" : `**Partial: ${missingCells(run)}.**`,
+    missingNote(run),
     run.problems.map((problem) => `- ${escapeMarkdown(problem)}`).join("\n"),
     "## Results",
     markdownTable(headlineTable(series)),
     escapeMarkdown(
       `± is one standard error over windows; ΔNLL is the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t); × is the speed relative to the baseline. ${
         headlineProtocol(series, run)
-      } ${calibrationProtocol(run)} ${labelNote(series)}`.trim(),
+      } ${memoryGrowth(run)} ${calibrationProtocol(run)} ${labelNote(series)}`
+        .trim().replace(/ {2,}/g, " "),
     ),
     ...figuresFolder === undefined ? [] : makeFigures(series, run).map((
       figure,
@@ -56,7 +63,7 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
       }*`
     ),
     ...section("Perplexity by window length", perplexityTable(series), 1),
-    ...section("Throughput", throughputTable(series)),
+    ...section("Throughput", throughputTable(series, stepsOf(run))),
     ...section("Checks", checksTable(run)),
     ...section("Conversions", conversionTable(series)),
     ...section("Cells without a result", failedTable(run)),
@@ -70,9 +77,25 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
       ...[["Machine", machineName(run)], ["Commit", commits(run)]].filter((
         [, value],
       ) => value !== "").map(([name, value]) => `${name}: ${value}`),
-    ].map((line) => `- ${escapeMarkdown(line)}`).join("\n"),
+    ].map((line) => `- ${escapeMarkdown(line)}`).concat(
+      commandLines(run).map((line) => `- Command: ${codeSpan(line)}`),
+    ).join("\n"),
   ];
   return sections.filter((part) => part !== "").join("\n\n") + "\n";
+}
+
+/** What is not there: loud where it was to be measured, a plain line where it was left out. */
+function missingNote(run: RunData): string {
+  const text = missingCells(run);
+  if (text === "") return "";
+  return missingOfSelected(run).length > 0
+    ? `**Partial: ${text}.**`
+    : `${text}.`;
+}
+
+/** A command as Markdown shows it, "\`deno task ...\`". */
+export function codeSpan(text: string): string {
+  return text.includes("`") ? `\`\` ${text} \`\`` : `\`${text}\``;
 }
 
 /**

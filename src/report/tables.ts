@@ -1,5 +1,6 @@
 // The report's tables as data: text cells, ready for HTML and for Markdown.
 
+import type { ThroughputMetrics } from "../experiment/record.ts";
 import {
   formatBytes,
   formatDelta,
@@ -135,8 +136,16 @@ export function headlineTable(series: readonly Series[]): Table {
   };
 }
 
-/** Speed and memory of every throughput cell. */
-export function throughputTable(series: readonly Series[]): Table {
+/**
+ * Speed and memory of every throughput cell.
+ *
+ * @param series All series.
+ * @param steps Decode steps of a repetition, where known.
+ */
+export function throughputTable(
+  series: readonly Series[],
+  steps?: number,
+): Table {
   return {
     columns: [
       { head: "Variant", align: "left" },
@@ -162,12 +171,26 @@ export function throughputTable(series: readonly Series[]): Table {
           formatRatio(speedup(one, series, context)),
           formatSignificant(metrics.p50Ms),
           formatSignificant(metrics.p95Ms),
-          formatNumber(metrics.decodeSamples),
+          timesTaken(one, metrics, steps),
           formatBytes(metrics.memoryBytes),
         ].map((text) => ({ text })),
       }))
     ),
   };
+}
+
+/**
+ * How often the clock was read. Steps that are submitted together have one time
+ * for all; earlier records of such an engine have the steps, and are shown so.
+ */
+function timesTaken(
+  { engine }: Series,
+  { decodeSamples, repetitions }: ThroughputMetrics,
+  steps: number | undefined,
+): string {
+  const isSteps = engine.name === "webgpu" && steps !== undefined &&
+    steps > 1 && decodeSamples === repetitions * steps;
+  return formatNumber(decodeSamples) + (isSteps ? " steps" : "");
 }
 
 /** Perplexity at every context, a row a variant. */

@@ -1,0 +1,148 @@
+// The report's opening sentences: what was saved, what it cost, and the speed.
+
+import {
+  formatNumber,
+  formatPercent,
+  formatPerplexity,
+  formatPerplexityError,
+  formatRatio,
+} from "./format.ts";
+import type { RunData } from "./load.ts";
+import { modelNames } from "./protocol.ts";
+import { contextsOf, mainContext, type Series } from "./series.ts";
+import { speedup } from "./tables.ts";
+
+/**
+ * The result in two or three sentences: how far the cache shrank, what it cost
+ * in perplexity and what it gave in speed.
+ *
+ * @param series All series.
+ * @param run Their run.
+ * @returns Plain text.
+ */
+export function headline(series: readonly Series[], run: RunData): string {
+  const others = series.filter((one) => !one.isBaseline);
+  const base = series.find((one) => one.isBaseline);
+  const model = modelNames(run);
+  if (others.length === 0) return `Measurements of ${model}, unchanged.`;
+  const sentences: string[] = [];
+  const reductions = others.map((one) => one.cache?.reduction).filter((value) =>
+    value !== undefined
+  ).sort((a, b) => a - b);
+  const noun = others.length === 1
+    ? `The conversion of ${model}`
+    : `${countWord(others.length)} variants of ${model}`;
+  if (reductions.length > 0) {
+    const [low, high] = [reductions[0]!, reductions.at(-1)!];
+    const least = formatPercent(low);
+    const most = formatPercent(high);
+    sentences.push(
+      `${noun} ${others.length === 1 ? "cuts" : "cut"} the KV cache by ${
+        least === most ? most : `between ${least} and ${most}`
+      }.`,
+    );
+  } else {
+    sentences.push(`${noun} ${others.length === 1 ? "was" : "were"} measured.`);
+  }
+
+  const context = mainContext(series);
+  const measured = context === undefined
+    ? []
+    : others.filter((one) =>
+      one.perplexity.has(context) && (one.cache?.reduction ?? 1) > 0
+    );
+  if (context !== undefined && measured.length > 0) {
+    const value = (one: Series) => one.perplexity.get(context)!.value;
+    const withError = (one: Series) => {
+      const metrics = one.perplexity.get(context)!;
+      return formatPerplexity(metrics.value) +
+        (metrics.windows > 1
+          ? ` ± ${
+            formatPerplexityError(metrics.value, metrics.value * metrics.stderr)
+          }`
+          : "");
+    };
+    const best = measured.reduce((a, b) => value(b) < value(a) ? b : a);
+    const against = base?.perplexity.has(context)
+      ? ` against ${withError(base)} of the ${base.label}`
+      : "";
+    const savesLess = others.some((one) =>
+      one.perplexity.has(context) && !measured.includes(one)
+    );
+    const kept = best.cache === undefined || others.length === 1
+      ? ""
+      : ` with ${formatPercent(1 - best.cache.reduction)} of the cache left`;
+    sentences.push(
+      `${
+        others.length === 1
+          ? "It"
+          : `The most accurate${
+            savesLess ? " that saves cache" : ""
+          }, ${best.label},`
+      } reaches perplexity ${withError(best)}${kept}${
+        kept === "" || against === "" ? "" : ","
+      }${against} (${best.perplexity.get(context)!.text}, ${
+        formatNumber(context)
+      }-token windows).`,
+    );
+  }
+
+  const speed = speedSentence(others, series);
+  if (speed !== "") sentences.push(speed);
+  return sentences.join(" ");
+}
+
+/** A lead over the next that few times do not make certain. */
+const CLEAR_LEAD = 1.05;
+
+/** The speed at the longest context; the fastest is named where it leads clearly. */
+function speedSentence(
+  others: readonly Series[],
+  all: readonly Series[],
+): string {
+  const ratiosAt = (tokens: number) =>
+    others.flatMap((one) => {
+      const ratio = speedup(one, all, tokens);
+      return ratio === undefined ? [] : [{ one, ratio }];
+    }).sort((a, b) => b.ratio - a.ratio);
+  const longest = contextsOf(all, "throughput").findLast((tokens) =>
+    ratiosAt(tokens).length > 0
+  );
+  if (longest === undefined) return "";
+  const ratios = ratiosAt(longest);
+  const [first, second] = ratios;
+  const where = `At ${formatNumber(longest)} tokens of context`;
+  const isClear = second === undefined ||
+    first!.ratio > second.ratio * CLEAR_LEAD;
+  if (isClear) {
+    return `${where} ${
+      others.length === 1
+        ? "it"
+        : `${first!.one.label}, the fastest conversion,`
+    } decodes at ${formatRatio(first!.ratio)} the baseline’s speed.`;
+  }
+  const digits = (value: number) => formatNumber(value, value >= 10 ? 0 : 1);
+  const [low, high] = [digits(ratios.at(-1)!.ratio), digits(first!.ratio)];
+  return `${where} the conversions decode at about ${
+    low === high ? high : `${low}× to ${high}`
+  }× the baseline’s speed.`;
+}
+
+/** A count in words, capitalized, where there is a word for it. */
+export function countWord(count: number): string {
+  return COUNT_WORDS[count] ?? formatNumber(count);
+}
+
+const COUNT_WORDS: Readonly<Record<number, string>> = {
+  2: "Two",
+  3: "Three",
+  4: "Four",
+  5: "Five",
+  6: "Six",
+  7: "Seven",
+  8: "Eight",
+  9: "Nine",
+  10: "Ten",
+  11: "Eleven",
+  12: "Twelve",
+};

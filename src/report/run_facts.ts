@@ -1,0 +1,128 @@
+// What the records say of a run as a whole: its commit, the command that made
+// it, what is not there, and how the device's memory grew.
+
+import { formatNumber, formatPercent, joinWords } from "./format.ts";
+import { isObject, type RunData } from "./load.ts";
+import type { PlannedCell } from "./schema.ts";
+
+/** The git commits of the cells, shortened, "ab12cd34"; "+ changes" where the working tree had any. */
+export function commits(run: RunData): string {
+  const changed = new Set(
+    run.environments.flatMap(({ git }) =>
+      isObject(git) && git["dirty"] === true ? [git["commit"]] : []
+    ),
+  );
+  return joinWords([
+    ...new Set(
+      run.cells.flatMap(({ commit }) =>
+        commit === undefined
+          ? []
+          : [`${commit.slice(0, 10)}${changed.has(commit) ? " + changes" : ""}`]
+      ),
+    ),
+  ]);
+}
+
+/** Options that say where a run is kept or how it is shown, not what was measured. */
+const PLACE_OPTIONS: ReadonlySet<string> = new Set(["--out"]);
+
+/**
+ * The recorded commands that differ from the experiment file by options,
+ * "deno task experiment rank-ablation --engine webgpu".
+ *
+ * @param run The run, or several merged.
+ * @returns Command lines; empty where the files were run as they are.
+ */
+export function commandLines(run: RunData): string[] {
+  const lines = run.environments.map(({ argv }) => {
+    if (
+      !Array.isArray(argv) || argv[0] !== "experiment" ||
+      !argv.every((word) => typeof word === "string")
+    ) return "";
+    const words = argv.slice(1).filter((word: string, i) =>
+      !PLACE_OPTIONS.has(word.split("=")[0]!) && !PLACE_OPTIONS.has(argv[i]!)
+    ).map((word: string) => word.replace(/^experiments\/(.+)\.ya?ml$/, "$1"));
+    return words.some((word) => word.startsWith("--"))
+      ? `deno task experiment ${words.map(quoted).join(" ")}`
+      : "";
+  });
+  return [...new Set(lines.filter((line) => line !== ""))];
+}
+
+/** A word as a shell reads it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word)
+    ? word
+    : `"${word.replace(/["\\$`]/g, "\\$&")}"`;
+}
+
+/** Variants of the plan that --only left out. */
+export function notSelected(run: RunData): string[] {
+  const isChosen = run.environments.some(({ argv }) =>
+    Array.isArray(argv) &&
+    argv.some((word) => typeof word === "string" && /^--only(=|$)/.test(word))
+  );
+  if (!isChosen) return [];
+  const begun = new Set(run.cells.map(({ variantLabel }) => variantLabel));
+  return [...new Set(run.missing.map(({ variantLabel }) => variantLabel))]
+    .filter((label) => !begun.has(label));
+}
+
+/** Planned cells of the variants that were selected, not measured. */
+export function missingOfSelected(run: RunData): PlannedCell[] {
+  const left = new Set(notSelected(run));
+  return run.missing.filter(({ variantLabel }) => !left.has(variantLabel));
+}
+
+/** "50 of 55 cells are not measured", "2 variants were not selected" or both; "" where all are there. */
+export function missingCells(run: RunData): string {
+  const missing = missingOfSelected(run).length;
+  const planned = missing + run.cells.length;
+  return [
+    missing === 0
+      ? ""
+      : `${formatNumber(missing)} of ${formatNumber(planned)} cells ${
+        missing === 1 ? "is" : "are"
+      } not measured`,
+    notSelectedNote(run),
+  ].filter((part) => part !== "").join(", ");
+}
+
+/** "2 variants were not selected"; "" where none were left out. */
+export function notSelectedNote(run: RunData): string {
+  const count = notSelected(run).length;
+  return count === 0
+    ? ""
+    : `${formatNumber(count)} variant${
+      count === 1 ? " was" : "s were"
+    } not selected`;
+}
+
+/**
+ * How much memory a longer cache took beside what its theory says.
+ *
+ * @param run The run.
+ * @returns One sentence; "" where it was not measured.
+ */
+export function memoryGrowth(run: Pick<RunData, "cells">): string {
+  const cells = run.cells.flatMap((cell) =>
+    cell.measure === "cache" && cell.metrics?.memoryGrowthRatio !== undefined
+      ? [{ ratio: cell.metrics.memoryGrowthRatio, cell }]
+      : []
+  );
+  if (cells.length === 0) return "";
+  const ratios = cells.map(({ ratio }) => ratio);
+  const [low, high] = [Math.min(...ratios), Math.max(...ratios)];
+  const worst = Math.max(Math.abs(low - 1), Math.abs(high - 1));
+  const isProcess = cells.every(({ cell }) =>
+    cell.engine.adapterKind === "software"
+  );
+  const variants = new Set(cells.map(({ cell }) => cell.variantLabel)).size;
+  return `The growth of ${
+    isProcess ? "the process’s" : "device"
+  } memory between a short and a long cache is within ${
+    formatPercent(Math.ceil(worst * 1000) / 1000, 1)
+  } of theory (${formatNumber(low, 3)} to ${formatNumber(high, 3)} of it, ${
+    formatNumber(variants)
+  } variant${variants === 1 ? "" : "s"}).`;
+}

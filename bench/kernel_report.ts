@@ -1,5 +1,6 @@
 // What bench/webgpu_kernels.ts keeps of each case, and how it tells it.
 
+import { formatSignificant } from "../src/report/format.ts";
 import { secondsOf, type Timing } from "./kernel_timing.ts";
 
 /** A case that was not run, or failed. */
@@ -11,7 +12,12 @@ export interface NotDone {
 }
 
 /** A case that was timed, or not. */
-export type TimedCase = NotDone | (Timing & { readonly label: string });
+export type TimedCase =
+  & (NotDone | (Timing & { readonly label: string }))
+  & {
+    /** Not asked for: a matrix product that the others are held against. */
+    readonly yardstick?: true;
+  };
 
 /** A parity case: its largest error, and that in units of what is allowed. */
 export type CheckedCase = NotDone | {
@@ -50,7 +56,7 @@ export function describeCase(
   copyBytesPerSecond: number,
   peaks: Peaks,
 ): string {
-  const title = `${name}: ${timed.label}`;
+  const title = `${timed.yardstick ? "yardstick " : ""}${name}: ${timed.label}`;
   if (!("rowSeconds" in timed)) return `${title}  ${reasonOf(timed)}`;
   const seconds = secondsOf(timed);
   const parts = [`${title}  ${micros(seconds)} us`];
@@ -59,19 +65,21 @@ export function describeCase(
   }
   const bandwidth = timed.bytes / seconds;
   parts.push(
-    `${(bandwidth / 1e9).toFixed(0)} GB/s (${
+    `${formatSignificant(bandwidth / 1e9)} GB/s (${
       percent(bandwidth / copyBytesPerSecond)
     } of copy)`,
   );
   if (timed.flops > 0) {
     const rate = timed.flops / seconds;
-    const peak = peaks[elementOf(timed.label)];
+    const peak = timed.yardstick ? undefined : peaks[elementOf(timed.label)];
     parts.push(
-      `${(rate / 1e12).toFixed(2)} TFLOPS` +
+      `${formatSignificant(rate / 1e12)} TFLOPS` +
         (peak === undefined ? "" : ` (${percent(rate / peak)} of GEMM)`),
     );
   }
-  parts.push(`${timed.copies} in ${(timed.rotatedBytes / 1e6).toFixed(0)} MB`);
+  parts.push(
+    `${timed.copies} in ${formatSignificant(timed.rotatedBytes / 1e6)} MB`,
+  );
   return parts.join(", ");
 }
 
@@ -105,5 +113,6 @@ function micros(seconds: number): string {
 }
 
 function percent(fraction: number): string {
-  return `${(fraction * 100).toFixed(0)} %`;
+  const value = fraction * 100;
+  return `${value < 10 ? formatSignificant(value, 2) : value.toFixed(0)} %`;
 }

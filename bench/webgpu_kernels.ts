@@ -20,6 +20,7 @@ import {
   runCase,
 } from "../src/engine/webgpu/kernels/run_case.ts";
 import { KERNELS } from "../src/engine/webgpu/kernels/table.ts";
+import { formatSignificant } from "../src/report/format.ts";
 import {
   describeCase,
   describeParity,
@@ -29,6 +30,7 @@ import {
   type TimedCase,
 } from "./kernel_report.ts";
 import { timeCase } from "./kernel_timing.ts";
+import { checkWritable } from "./output_file.ts";
 
 const HELP = `deno task bench kernels [options]
 
@@ -62,10 +64,19 @@ export async function benchKernels(args: readonly string[]): Promise<number> {
     print(HELP);
     return EXIT.ok;
   }
-  return await new KernelBench(settingsOf(flags)).run();
+  const settings = settingsOf(flags);
+  if (settings.json !== undefined) await checkWritable(settings.json);
+  return await new KernelBench(settings).run();
 }
 
 function settingsOf(flags: Flags): Settings {
+  if (flags._.length > 0) {
+    throw new InputError(
+      `Cannot take ${
+        flags._.join(", ")
+      }: deno task bench kernels takes options only`,
+    );
+  }
   const provider = flags["provider"] ?? "deno";
   if (provider !== "deno" && provider !== "dawn") {
     throw new InputError(
@@ -83,19 +94,45 @@ function settingsOf(flags: Flags): Settings {
     )
   );
   const seconds = integerFlag(flags, "time-limit", 1) ?? Infinity;
+  // A bare name is all cases of that kernel.
+  const only = (name: string) =>
+    patterns.some((pattern) =>
+      pattern.test(name) || pattern.test(name.split(":", 1)[0]!)
+    );
+  const parity = flags["parity"] === true;
+  const bench = flags["no-bench"] !== true;
+  checkSelection(String(flags["only"] ?? "*"), only, parity, bench);
   return {
     provider,
-    // A bare name is all cases of that kernel.
-    only: (name) =>
-      patterns.some((pattern) =>
-        pattern.test(name) || pattern.test(name.split(":", 1)[0]!)
-      ),
-    parity: flags["parity"] === true,
-    bench: flags["no-bench"] !== true,
+    only,
+    parity,
+    bench,
     json: typeof flags["json"] === "string" ? flags["json"] : undefined,
     deadline: performance.now() + 1000 * seconds,
     software: flags["software"] === true,
   };
+}
+
+/** A pattern of a typo must not pass for a device on which all is well. */
+function checkSelection(
+  pattern: string,
+  only: (name: string) => boolean,
+  parity: boolean,
+  bench: boolean,
+): void {
+  if (!parity && !bench) {
+    throw new InputError("Cannot leave out timing without --parity");
+  }
+  const matches = KERNELS.some((kernel) =>
+    [...parity ? kernel.parity : [], ...bench ? kernel.bench : []]
+      .some(({ label }) => only(`${kernel.name}: ${label}`))
+  );
+  if (matches) return;
+  throw new InputError(
+    `option --only: ${pattern} matches no case; kernels: ${
+      KERNELS.map(({ name }) => name).join(", ")
+    }`,
+  );
 }
 
 /** One run over the table. */
@@ -122,7 +159,7 @@ class KernelBench {
       .map(([name]) => name);
     print(`${facts.provider}: ${facts.name}, ${able.join(", ")}`);
     this.#copy = (await copyBandwidth(this.#gpu)).bytesPerSecond;
-    print(`copy: ${(this.#copy / 1e9).toFixed(0)} GB/s`);
+    print(`copy: ${formatSignificant(this.#copy / 1e9)} GB/s`);
     if (this.#settings.parity) await this.#checkAll();
     if (this.#settings.bench) await this.#timeAll();
     await this.#save();
@@ -165,15 +202,17 @@ class KernelBench {
       const chosen = bench.filter(({ label }) =>
         this.#settings.only(`${name}: ${label}`)
       );
-      const cases = name === "gemm" && chosen.length === 0
-        ? yardsticks(this.#gpu, bench)
-        : chosen;
+      const isYardstick = name === "gemm" && chosen.length === 0;
+      const cases = isYardstick ? yardsticks(this.#gpu, bench) : chosen;
       for (const kernelCase of cases) {
         if (this.#isLate()) return;
-        const timed: TimedCase = await this.#attempt(kernelCase, async () => ({
-          label: kernelCase.label,
-          ...await timeCase(this.#gpu, kernelCase),
-        }));
+        const timed: TimedCase = {
+          ...await this.#attempt(kernelCase, async () => ({
+            label: kernelCase.label,
+            ...await timeCase(this.#gpu, kernelCase),
+          })),
+          ...(isYardstick ? { yardstick: true as const } : {}),
+        };
         result.cases.push(timed);
         if (name === "gemm") peakOf(this.#peaks, timed);
         print(describeCase(name, timed, this.#copy, this.#peaks));

@@ -1,0 +1,120 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import { InputError } from "../src/base/errors.ts";
+import { describeCase } from "./kernel_report.ts";
+import { checkWritable } from "./output_file.ts";
+import { describeProfile, type Profile } from "./profile_report.ts";
+import { benchKernels } from "./webgpu_kernels.ts";
+
+Deno.test("benchKernels() refuses what would time nothing, before it opens a GPU", async () => {
+  const cases: [string[], string][] = [
+    [["--only", "gemmm"], "--only: gemmm matches no case; kernels: "],
+    [["gemm"], "Cannot take gemm"],
+    [["--no-bench"], "without --parity"],
+    [["--json", "/nowhere/kernels.json"], "Cannot write /nowhere/kernels.json"],
+    [["--software=yes"], "--software takes no value"],
+  ];
+  for (const [args, message] of cases) {
+    const error = await assertRejects(() => benchKernels(args), InputError);
+    assertStringIncludes(error.message, message);
+  }
+});
+
+Deno.test("describeCase() calls a yardstick one and loses no digits of slow kernels", () => {
+  const timing = {
+    label: "rows 16 f32",
+    rowSeconds: 1e-3,
+    bytes: 2e5,
+    flops: 3e6,
+    dispatches: 1,
+    copies: 2,
+    rotatedBytes: 4e5,
+  };
+  assertEquals(
+    describeCase("gemm", { ...timing, yardstick: true }, 1e10, { f32: 6e9 }),
+    "yardstick gemm: rows 16 f32  1000.0 us, 0.200 GB/s (2.0 % of copy), 0.00300 TFLOPS, 2 in 0.400 MB",
+  );
+  assertStringIncludes(
+    describeCase("gemv", timing, 1e10, { f32: 6e9 }),
+    "0.00300 TFLOPS (50 % of GEMM)",
+  );
+});
+
+Deno.test("checkWritable() leaves what was there, and nothing where there was nothing", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const fresh = join(folder, "fresh.json");
+    await checkWritable(fresh);
+    await assertRejects(() => Deno.stat(fresh), Deno.errors.NotFound);
+    const old = join(folder, "old.json");
+    await Deno.writeTextFile(old, "kept");
+    await checkWritable(old);
+    assertEquals(await Deno.readTextFile(old), "kept");
+    await assertRejects(() => checkWritable(folder), InputError);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("describeProfile() has a row for each kernel, with shares of the device's time", () => {
+  const profile: Profile = {
+    adapter: {
+      provider: "deno",
+      name: "Some GPU",
+      vendor: "",
+      driver: "",
+      software: false,
+      subgroupSize: 32,
+      limits: {
+        maxBufferSize: 1,
+        maxStorageBufferBindingSize: 1,
+        maxComputeWorkgroupStorageSize: 1,
+        maxComputeInvocationsPerWorkgroup: 1,
+        maxComputeWorkgroupsPerDimension: 1,
+      },
+    },
+    model: "synthetic:tiny",
+    dtype: "f32",
+    cacheDtype: "f16",
+    copyGigabytesPerSecond: 2345.678,
+    score: {
+      window: 64,
+      windows: 2,
+      wallMs: 5,
+      deviceMs: 4,
+      kernels: [
+        {
+          kernel: "gemm",
+          dispatches: 3,
+          ms: 3,
+          gigabytesPerSecond: 123.456,
+          tflops: 1.23456,
+        },
+        {
+          kernel: "embed",
+          dispatches: 1,
+          ms: 1,
+          gigabytesPerSecond: 10,
+          tflops: 0,
+        },
+      ],
+    },
+    decode: { context: 64, batch: 1, wallMs: 1, deviceMs: 0, kernels: [] },
+  };
+  const lines = describeProfile(profile).split("\n");
+  assertEquals(lines.slice(0, 2), [
+    "synthetic:tiny, weights in f32, cache in f16",
+    "deno: Some GPU, a copy moves 2,346 GB/s",
+  ]);
+  assertEquals(
+    lines.slice(5, 7).map((line) => line.split(/ {2,}/)),
+    [["gemm", "3", "3.00", "75.0 %", "123", "1.23"], [
+      "embed",
+      "1",
+      "1.00",
+      "25.0 %",
+      "10.0",
+      "–",
+    ]],
+  );
+});

@@ -199,8 +199,8 @@ async function dryRun(
     ? []
     : cells.filter(({ measure }) => measure === "throughput");
   const noWork = new Map([
-    ...untimed.map(({ cell }) => [cell, "not timed"] as const),
     ...[...present].map((cell) => [cell, "present"] as const),
+    ...untimed.map(({ cell }) => [cell, "not timed"] as const),
   ]);
   const left = estimates.filter(({ cell }) => !noWork.has(cell))
     .reduce((sum, { seconds }) => sum + seconds, 0);
@@ -211,7 +211,7 @@ async function dryRun(
     `${cells.length} cells, ${present.size} present; model ${inputs.modelName}; run folder ${runDir}`,
   );
   if (untimed.length > 0) {
-    print(`${untimed.length} throughput cells ${reason}`);
+    print(untimedLine(untimed.length, reason));
   }
   print(
     `Estimates, not measurements: about ${formatSeconds(left)} in all at ${
@@ -230,6 +230,10 @@ const ASSUMED_OF = {
   gpu: "a GPU",
   software: "a software adapter",
 } as const;
+
+function untimedLine(count: number, reason = ""): string {
+  return `${count} throughput ${count === 1 ? "cell" : "cells"} ${reason}`;
+}
 
 async function measuredRate(folder: RunFolder): Promise<number | undefined> {
   try {
@@ -264,7 +268,7 @@ async function finish(
   }
   const untimed = result.records.filter(isUntimed);
   if (untimed.length > 0) {
-    voice.say(`${untimed.length} throughput cells ${untimed[0]!.error}`);
+    voice.say(untimedLine(untimed.length, untimed[0]!.error));
   }
   const counts = Object.entries(result.counts)
     .filter(([, count]) => count > 0)

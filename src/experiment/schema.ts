@@ -190,7 +190,9 @@ export function experimentSchema(methods: readonly Method[]) {
       software: z.boolean().describe(
         "Engine webgpu: whether a software adapter may be timed; default: false",
       ).optional(),
-      threads: z.int().min(1).optional(),
+      threads: z.int().min(1).describe(
+        "CPU threads of engines other than webgpu; default: all cores",
+      ).optional(),
     }).prefault({}),
     variants: z.array(z.discriminatedUnion("method", [first, ...rest])).min(1),
     measure: z.strictObject({

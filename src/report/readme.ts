@@ -169,14 +169,11 @@ function paritySection(
     what,
     ...checks.length === 0 ? [] : [markdownTable(table)],
     conditions(text, parity) +
-    (onGpu === undefined
-      ? ""
-      : ` The last column: ${summaryLink(onGpu.path)}. ${reproduced(onGpu.run)}`
-        .trimEnd()),
+    (onGpu === undefined ? "" : ` The last column: ${conditions("", onGpu)}`),
   ].join("\n\n");
 }
 
-/** What was measured how, what agreed, and where the rest is. */
+/** What was measured how, where that is not said before, what agreed, and where the rest is. */
 function conditions(
   protocol: string,
   { path, run }: Pick<PublishedRun, "path" | "run">,
@@ -185,7 +182,7 @@ function conditions(
   const sentences = [
     protocol,
     memoryGrowth(run),
-    calibrationProtocol(run),
+    protocol === "" ? "" : calibrationProtocol(run),
     reproduced(run),
     commit === "" ? "" : `Commit ${commit}.`,
   ].filter((part) => part !== "").join(" ");

@@ -244,7 +244,7 @@ function decodeStep(
   const cache = allocateCache(arena, forms, batch, capacity, element);
   const state = allocateState(arena, model, batch);
   arena.gpu.write(state.lengths, 0, new Uint32Array(batch).fill(context));
-  return recordStep(arena, model, cache, state);
+  return recordStep(arena, model, cache, state, batch * context);
 }
 
 async function readModel(name: string): Promise<DecoderModel> {

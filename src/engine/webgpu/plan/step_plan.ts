@@ -53,12 +53,14 @@ export function allocateState(
  * @param model The model.
  * @param cache Filled up to `lengths`; the step appends a row to each sequence.
  * @param state Tokens and lengths, both moved on by the step.
+ * @param keys Keys of all sequences together, where rooflines are asked for.
  */
 export function recordStep(
   arena: Arena,
   model: GpuModel,
   cache: KvCache,
   state: DecodeState,
+  keys?: number,
 ): Dispatch[] {
   const { batch } = cache;
   const sequences = Uint32Array.from({ length: batch }, (_, b) => b);
@@ -81,6 +83,7 @@ export function recordStep(
         index,
         scratch: scratch(index),
         attention,
+        keys,
       })
     ),
     ...recordHead(arena, model, { x, y, rows: batch, state, advance: true }),
@@ -190,6 +193,7 @@ interface LayerPlace {
   readonly index: number;
   readonly scratch: Scratch;
   readonly attention: AttentionScratch;
+  readonly keys: number | undefined;
 }
 
 function recordLayer(
@@ -243,7 +247,7 @@ function recordAttention(
   arena: Arena,
   model: GpuModel,
   layer: GpuLayer,
-  { cache, state, rowSequence, index, scratch, attention }: LayerPlace,
+  { cache, state, rowSequence, index, scratch, attention, keys }: LayerPlace,
 ): Dispatch[] {
   const { form, latentUp: up } = layer;
   const { capacity, batch } = cache;
@@ -305,6 +309,7 @@ function recordAttention(
       scale: form.scale,
       partial: attention.partial,
       stats: attention.stats,
+      ...(keys === undefined ? {} : { keys }),
     }),
     ...attentionMerge(arena, {
       partial: attention.partial,

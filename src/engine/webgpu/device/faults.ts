@@ -41,7 +41,7 @@ export class FaultLog {
   readonly #device: GPUDevice;
   readonly #standing: boolean;
   #pending: Promise<void>[] = [];
-  #faults: GpuError[] = [];
+  #faults: { readonly error: GpuError; readonly explained: boolean }[] = [];
   #lost: GpuError | undefined;
 
   /**
@@ -54,11 +54,14 @@ export class FaultLog {
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       const { error } = event as GPUUncapturedErrorEvent;
-      this.#faults.push(unexplained({
-        // Dawn's classes are not Deno's.
-        memory: error.constructor.name === "GPUOutOfMemoryError",
-        message: error.message,
-      }));
+      this.#faults.push({
+        error: unexplained({
+          // Dawn's classes are not Deno's.
+          memory: error.constructor.name === "GPUOutOfMemoryError",
+          message: error.message,
+        }),
+        explained: false,
+      });
     });
     device.lost.then(({ reason, message }) => {
       this.#lost ??= new GpuError(
@@ -110,8 +113,10 @@ export class FaultLog {
     const faults = this.#faults;
     this.#faults = [];
     for (const kind of CAUSES) {
-      const fault = faults.find((fault) => fault.kind === kind);
-      if (fault !== undefined) throw fault;
+      const alike = faults.filter(({ error }) => error.kind === kind);
+      // What a guarded call says names its item; others may only follow from it.
+      const cause = alike.find(({ explained }) => explained) ?? alike[0];
+      if (cause !== undefined) throw cause.error;
     }
     this.throwIfLost();
   }
@@ -156,9 +161,10 @@ export class FaultLog {
     const error = await scope.catch(() => null);
     if (error === null) return;
     const { message } = error;
-    this.#faults.push(
-      await explain({ memory: filter === "out-of-memory", message }),
-    );
+    this.#faults.push({
+      error: await explain({ memory: filter === "out-of-memory", message }),
+      explained: explain !== unexplained,
+    });
   }
 }
 

@@ -3,8 +3,8 @@
 // cache holds.
 
 import type { Dispatch, Gpu } from "../src/engine/webgpu/device/gpu.ts";
-import type { KernelCase } from "../src/engine/webgpu/kernels/kernel_case.ts";
-import { caseRandom } from "../src/engine/webgpu/kernels/run_case.ts";
+import type { KernelCase } from "../src/engine/webgpu/kernels/cases/kernel_case.ts";
+import { caseRandom } from "../src/engine/webgpu/kernels/cases/run_case.ts";
 
 /** Bytes that copies of a case take together: many times the cache of a GPU. */
 const ROTATED_BYTES = 400e6;

@@ -14,11 +14,11 @@ import {
 import { copyBandwidth } from "../src/engine/webgpu/device/copy_bandwidth.ts";
 import type { Gpu, GpuProvider } from "../src/engine/webgpu/device/gpu.ts";
 import { openGpu } from "../src/engine/webgpu/device/open_gpu.ts";
-import type { KernelCase } from "../src/engine/webgpu/kernels/kernel_case.ts";
+import type { KernelCase } from "../src/engine/webgpu/kernels/cases/kernel_case.ts";
 import {
   missingNeeds,
   runCase,
-} from "../src/engine/webgpu/kernels/run_case.ts";
+} from "../src/engine/webgpu/kernels/cases/run_case.ts";
 import { KERNELS } from "../src/engine/webgpu/kernels/table.ts";
 import { formatSignificant } from "../src/report/format.ts";
 import {

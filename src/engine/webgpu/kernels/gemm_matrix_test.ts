@@ -14,8 +14,8 @@ import {
   productCase,
   type ProductOperands,
   type ProductShape,
-} from "./product_case.ts";
-import { runCase } from "./run_case.ts";
+} from "./cases/product_case.ts";
+import { runCase } from "./cases/run_case.ts";
 import { type MatrixTile, matrixTile } from "./tuning.ts";
 
 // As on most GPUs: fewer would be as many stores of each more.

@@ -1,10 +1,10 @@
 // Cases of gemm(): sizes that end inside tiles, all kinds of tiles, views inside
 // wider rows, weights in parts, chunks of a vocabulary.
 
-import type { Gpu } from "../device/gpu.ts";
-import { gemm } from "./gemm.ts";
+import type { Gpu } from "../../device/gpu.ts";
+import { gemm } from "../gemm.ts";
 import { GEMM_CANDIDATES } from "./gemm_candidates.ts";
-import type { Element } from "./kernel.ts";
+import type { Element } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
   productBench,
@@ -16,7 +16,7 @@ import {
   type GemmTile,
   type MatrixTile,
   matrixTile,
-} from "./tuning.ts";
+} from "../tuning.ts";
 
 const SMALL: GemmTile = {
   kind: "registers",

@@ -1,8 +1,8 @@
 // Cases of linear(): both sides of where it changes from one kernel to another.
 
-import type { Element } from "./kernel.ts";
+import type { Element } from "../kernel.ts";
 import type { KernelEntry } from "./kernel_case.ts";
-import { linear } from "./linear.ts";
+import { linear } from "../linear.ts";
 import {
   productBench,
   productCase,

@@ -1,5 +1,5 @@
-import { argmax, NO_TOKEN } from "./argmax.ts";
-import { type Element, ELEMENT_BYTES, padded } from "./kernel.ts";
+import { argmax, NO_TOKEN } from "../argmax.ts";
+import { type Element, ELEMENT_BYTES, padded } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 
 /** Rows of logits. */

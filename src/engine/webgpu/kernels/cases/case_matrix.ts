@@ -1,15 +1,15 @@
 // Random weight matrices and outputs of kernel cases: on the device as a kernel
 // reads them, and as the f64 oracle reads them, rounded alike.
 
-import { fromFloat32, toFloat32 } from "../../../base/dtype.ts";
-import type { Arena } from "../device/gpu.ts";
+import { fromFloat32, toFloat32 } from "../../../../base/dtype.ts";
+import type { Arena } from "../../device/gpu.ts";
 import {
   type Element,
   ELEMENT_BYTES,
   type GpuMatrix,
   padded,
   type View,
-} from "./kernel.ts";
+} from "../kernel.ts";
 import type { CaseOutput, CaseRandom } from "./kernel_case.ts";
 
 /** A weight matrix in both places. */

@@ -1,13 +1,13 @@
 // Cases of the kernels that multiply by a weight matrix: inputs, and the f64
 // answer with what f may be on the way in.
 
-import { fromFloat32, toFloat32 } from "../../../base/dtype.ts";
-import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
+import { fromFloat32, toFloat32 } from "../../../../base/dtype.ts";
+import type { Arena, Dispatch, Gpu } from "../../device/gpu.ts";
 import { caseMatrix, rowsOutput, zeroMatrix } from "./case_matrix.ts";
 import { type CaseRows, caseRows, zeroRows } from "./case_rows.ts";
-import { type Element, type GpuMatrix, padded, type View } from "./kernel.ts";
+import { type Element, type GpuMatrix, padded, type View } from "../kernel.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import type { Prologue } from "./gemv.ts";
+import type { Prologue } from "../gemv.ts";
 
 /** What a case hands to gemv(), gemm() or linear(). */
 export interface ProductOperands {

@@ -1,9 +1,9 @@
 // Random matrices for kernel cases: on the device as a kernel reads them, and as
 // the f64 oracle reads them, rounded alike.
 
-import { fromFloat32, toFloat32 } from "../../../base/dtype.ts";
-import type { Arena } from "../device/gpu.ts";
-import { type Element, ELEMENT_BYTES, type View } from "./kernel.ts";
+import { fromFloat32, toFloat32 } from "../../../../base/dtype.ts";
+import type { Arena } from "../../device/gpu.ts";
+import { type Element, ELEMENT_BYTES, type View } from "../kernel.ts";
 import type { CaseRandom } from "./kernel_case.ts";
 
 /** Rows of random numbers in both places. */

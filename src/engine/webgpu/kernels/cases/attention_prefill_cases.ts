@@ -1,7 +1,7 @@
 // Cases of attentionPrefill().
 
-import type { Arena } from "../device/gpu.ts";
-import { attentionPrefill, type PrefillTile } from "./attention_prefill.ts";
+import type { Arena } from "../../device/gpu.ts";
+import { attentionPrefill, type PrefillTile } from "../attention_prefill.ts";
 import {
   attentionProblem,
   type AttentionShape,
@@ -9,7 +9,7 @@ import {
   tileTable,
 } from "./attention_problem.ts";
 import { zeroRows } from "./case_rows.ts";
-import { padded } from "./kernel.ts";
+import { padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 interface Shape extends AttentionShape {

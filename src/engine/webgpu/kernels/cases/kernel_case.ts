@@ -1,7 +1,7 @@
 // What a kernel is checked and timed on: inputs, the f64 answer, and the work it
 // takes at least. Parity tests, benches and `deno task bench kernels` walk these.
 
-import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
+import type { Arena, Dispatch, Gpu } from "../../device/gpu.ts";
 
 /** Seeded numbers for inputs. */
 export interface CaseRandom {

@@ -4,7 +4,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
+import type { Arena, Dispatch, Gpu } from "../../device/gpu.ts";
 import type { CaseOutput, KernelCase } from "./kernel_case.ts";
 import { caseRandom, missingNeeds, runCase } from "./run_case.ts";
 

@@ -1,13 +1,13 @@
 // Cases of attentionSums().
 
-import type { Arena } from "../device/gpu.ts";
+import type { Arena } from "../../device/gpu.ts";
 import {
   attentionProblem,
   type AttentionShape,
   softmax,
   tileTable,
 } from "./attention_problem.ts";
-import { attentionSums } from "./attention_sums.ts";
+import { attentionSums } from "../attention_sums.ts";
 import { zeroRows } from "./case_rows.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 

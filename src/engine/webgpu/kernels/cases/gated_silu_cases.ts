@@ -2,8 +2,8 @@
 
 import { rowsOutput } from "./case_matrix.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
-import { gatedSilu } from "./gated_silu.ts";
-import { type Element, padded } from "./kernel.ts";
+import { gatedSilu } from "../gated_silu.ts";
+import { type Element, padded } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 
 interface Shape {

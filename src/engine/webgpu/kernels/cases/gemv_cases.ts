@@ -1,9 +1,9 @@
 // Cases of gemv(): every count of rows that it computes, with and without
 // subgroups, vectors and single numbers, all that may happen on the way in and out.
 
-import type { Gpu } from "../device/gpu.ts";
-import { gemv } from "./gemv.ts";
-import type { Element } from "./kernel.ts";
+import type { Gpu } from "../../device/gpu.ts";
+import { gemv } from "../gemv.ts";
+import type { Element } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
   type Multiply,
@@ -11,7 +11,7 @@ import {
   productCase,
   type ProductShape,
 } from "./product_case.ts";
-import type { GemvShape } from "./tuning.ts";
+import type { GemvShape } from "../tuning.ts";
 
 const WORKGROUP: GemvShape = {
   subgroups: false,

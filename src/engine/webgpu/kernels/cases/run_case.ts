@@ -1,7 +1,7 @@
 // Runs a kernel's case on a device and compares every number of its outputs with
 // the f64 answer.
 
-import type { Gpu } from "../device/gpu.ts";
+import type { Gpu } from "../../device/gpu.ts";
 import type {
   CaseOutput,
   CaseRandom,

@@ -1,9 +1,9 @@
 // Cases of attentionMerge().
 
-import type { Arena } from "../device/gpu.ts";
-import { attentionMerge } from "./attention_merge.ts";
+import type { Arena } from "../../device/gpu.ts";
+import { attentionMerge } from "../attention_merge.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
-import { type Element, padded } from "./kernel.ts";
+import { type Element, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 interface Shape {

@@ -1,6 +1,10 @@
-import type { Arena } from "../device/gpu.ts";
-import { crossEntropy, NO_TARGET, vocabularyPartial } from "./cross_entropy.ts";
-import { type Element, ELEMENT_BYTES, padded } from "./kernel.ts";
+import type { Arena } from "../../device/gpu.ts";
+import {
+  crossEntropy,
+  NO_TARGET,
+  vocabularyPartial,
+} from "../cross_entropy.ts";
+import { type Element, ELEMENT_BYTES, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 /** A vocabulary in chunks of columns. */

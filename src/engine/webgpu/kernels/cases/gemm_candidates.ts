@@ -1,8 +1,8 @@
 // Tiles to time against those of tuning.ts on a device that it does not know:
 // `deno task bench kernels --only "gemm: *candidate*"`.
 
-import type { Gpu } from "../device/gpu.ts";
-import { gemm } from "./gemm.ts";
+import type { Gpu } from "../../device/gpu.ts";
+import { gemm } from "../gemm.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { productBench } from "./product_case.ts";
 import {
@@ -10,7 +10,7 @@ import {
   type MatrixTile,
   matrixTile,
   type RegisterTile,
-} from "./tuning.ts";
+} from "../tuning.ts";
 
 /** Rows of x, and the tiles that could be fastest there. */
 interface Candidates<Tile> {

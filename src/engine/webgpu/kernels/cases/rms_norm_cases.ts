@@ -3,9 +3,9 @@
 
 import { rowsOutput } from "./case_matrix.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
-import type { Element } from "./kernel.ts";
+import type { Element } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
-import { rmsNorm } from "./rms_norm.ts";
+import { rmsNorm } from "../rms_norm.ts";
 
 const EPS = 1e-5;
 

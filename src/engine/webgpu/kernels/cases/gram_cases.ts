@@ -1,5 +1,5 @@
-import { gram, type GramTile } from "./gram.ts";
-import { type Element, ELEMENT_BYTES, padded } from "./kernel.ts";
+import { gram, type GramTile } from "../gram.ts";
+import { type Element, ELEMENT_BYTES, padded } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 
 /** Rows of activations. */

@@ -1,13 +1,13 @@
 // Cases of attentionDecode().
 
-import type { Arena } from "../device/gpu.ts";
+import type { Arena } from "../../device/gpu.ts";
 import {
   attentionDecode,
   type AttentionDecodeArgs,
-} from "./attention_decode.ts";
+} from "../attention_decode.ts";
 import { ATTENTION_DECODE_BENCH } from "./attention_decode_bench_cases.ts";
 import { caseRows } from "./case_rows.ts";
-import { type Element, padded } from "./kernel.ts";
+import { type Element, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 /** What a case's label is about. */

@@ -1,9 +1,9 @@
 // A ragged batch of attention as kernel cases need it, and its f64 answer.
 
-import type { Arena } from "../device/gpu.ts";
+import type { Arena } from "../../device/gpu.ts";
 import { type CaseRows, caseRows } from "./case_rows.ts";
-import type { AttentionViews } from "./attention_views.ts";
-import type { Element } from "./kernel.ts";
+import type { AttentionViews } from "../attention_views.ts";
+import type { Element } from "../kernel.ts";
 import type { CaseRandom } from "./kernel_case.ts";
 
 /** Sizes of a problem. */

@@ -1,10 +1,10 @@
 // Cases of rotateStore(): the three attention kinds' regions.
 
-import type { Arena } from "../device/gpu.ts";
+import type { Arena } from "../../device/gpu.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
-import { type Element, padded, type View } from "./kernel.ts";
+import { type Element, padded, type View } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
-import { type Region, rotateStore } from "./rotate_store.ts";
+import { type Region, rotateStore } from "../rotate_store.ts";
 
 interface Shape {
   readonly label: string;

@@ -1,6 +1,6 @@
 // Real shapes of attentionDecode(), for timing.
 
-import { attentionDecode } from "./attention_decode.ts";
+import { attentionDecode } from "../attention_decode.ts";
 import type { DecodeSizes } from "./attention_decode_cases.ts";
 import { zeroRows } from "./case_rows.ts";
 import type { KernelCase } from "./kernel_case.ts";

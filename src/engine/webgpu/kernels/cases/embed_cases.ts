@@ -2,8 +2,8 @@
 
 import { caseMatrix, rowsOutput, zeroMatrix } from "./case_matrix.ts";
 import { zeroRows } from "./case_rows.ts";
-import { embed } from "./embed.ts";
-import type { Element } from "./kernel.ts";
+import { embed } from "../embed.ts";
+import type { Element } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 
 interface Shape {

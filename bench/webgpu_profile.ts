@@ -224,9 +224,7 @@ function scorePass(
     () => ({ past: 0, length: window }),
   );
   const layout = uploadLayout(arena, layOut(spans));
-  const forms = model.layers.map(({ form }) => form);
-  const element = model.cacheElement;
-  const cache = allocateScratchCache(arena, forms, windows, window, element);
+  const cache = allocateScratchCache(arena, model, windows, window);
   const pass = recordPass(arena, model, layout, { cache, firstSequence: 0 });
   return [...passWork(pass), ...recordScore(arena, model, pass).dispatches];
 }
@@ -237,11 +235,9 @@ function decodeStep(
   context: number,
   batch: number,
 ): Dispatch[] {
-  const forms = model.layers.map(({ form }) => form);
   // Room for every repetition: each moves the lengths on by one.
   const capacity = context + 64;
-  const element = model.cacheElement;
-  const cache = allocateCache(arena, forms, batch, capacity, element);
+  const cache = allocateCache(arena, model, batch, capacity);
   const state = allocateState(arena, model, batch);
   arena.gpu.write(state.lengths, 0, new Uint32Array(batch).fill(context));
   return recordStep(arena, model, cache, state, batch * context);

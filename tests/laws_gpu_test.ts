@@ -9,6 +9,7 @@ import {
   convert,
   fullyRotated,
   LAW_MODELS,
+  lawSeven,
   logits,
   rotaryChoices,
   withoutRope,
@@ -143,25 +144,13 @@ Deno.test({
   async fn() {
     const reference = await openEngine("reference");
     const engine = await openEngine("webgpu");
-    const model = tinyModel({ seed: 31, bias: true });
-    const { model: converted } = await convert(reference, model, "transmla", {
-      freqFold: 4,
-      qkRopeHeadDim: 8,
-      kvLoraRank: 12,
-    });
-    const windowTokens = 32;
-    const ids = randomTokens(10, 6 * windowTokens, model.config.vocabSize);
-    const reversed = Int32Array.from(
-      [5, 4, 3, 2, 1, 0].flatMap((w) => [
-        ...ids.subarray(w * windowTokens, (w + 1) * windowTokens),
-      ]),
+    const { subjects, ids, windowTokens, batches } = await lawSeven(
+      reference,
     );
-    for (const subject of [model, converted]) {
+    for (const subject of subjects) {
       const session = await engine.open(subject);
       const values: number[] = [];
-      for (
-        const [text, batch] of [[ids, 1], [ids, 4], [reversed, 3]] as const
-      ) {
+      for (const [text, batch] of batches) {
         const options = { windowTokens, tokens: "all", batch } as const;
         values.push((await perplexity(session, text, options)).meanNll);
       }

@@ -21,6 +21,7 @@ import {
   convert,
   fullyRotated,
   LAW_MODELS,
+  lawSeven,
   logits,
   rotaryChoices,
   withoutRope,
@@ -175,27 +176,13 @@ Deno.test("law 6: 8 query heads, 4 key-value heads, d 128: 1024 numbers become 1
 
 Deno.test("law 7: perplexity does not depend on batch size, window order or engine", async () => {
   const reference = await openEngine("reference");
-  const model = tinyModel({ seed: 31, bias: true });
-  const { model: converted } = await convert(reference, model, "transmla", {
-    freqFold: 4,
-    qkRopeHeadDim: 8,
-    kvLoraRank: 12,
-  });
-  const windowTokens = 32;
-  const ids = randomTokens(10, 6 * windowTokens, model.config.vocabSize);
-  const reversed = Int32Array.from(
-    [5, 4, 3, 2, 1, 0].flatMap((w) => [
-      ...ids.subarray(w * windowTokens, (w + 1) * windowTokens),
-    ]),
-  );
-  for (const subject of [model, converted]) {
+  const { subjects, windowTokens, batches } = await lawSeven(reference);
+  for (const subject of subjects) {
     const values: number[] = [];
     for (const name of ["reference", "onnx"] as const) {
       const engine = await openEngine(name);
       const session = await engine.open(subject);
-      for (
-        const [text, batch] of [[ids, 1], [ids, 4], [reversed, 3]] as const
-      ) {
+      for (const [text, batch] of batches) {
         const { meanNll } = await perplexity(session, text, {
           windowTokens,
           tokens: "all",

@@ -7,6 +7,10 @@ import { reductionThreads } from "./tuning.ts";
 
 const PARTIAL = readWgsl("./argmax_partial.wgsl", import.meta.url);
 const FINAL = readWgsl("./argmax.wgsl", import.meta.url);
+const JOIN = readWgsl("./argmax_join.wgsl", import.meta.url);
+
+/** Threads that join the chunks of a row. */
+const FINAL_THREADS = 64;
 
 /** The token of a row with a NaN among its logits. */
 export const NO_TOKEN = 0xffffffff;
@@ -67,7 +71,7 @@ export function argmax(arena: Arena, args: ArgmaxArgs): Dispatch[] {
   const loaded = element === "f32" ? "u32" : element;
   const partial = dispatchOf(arena, {
     label: `argmax [${rows}, ${columns}], chunks of ${chunk}`,
-    source: PARTIAL,
+    source: JOIN + PARTIAL,
     constants: { VECTOR: vector, ELEMENT: element, THREADS: threads },
     bindings: {
       logits: {
@@ -90,8 +94,8 @@ export function argmax(arena: Arena, args: ArgmaxArgs): Dispatch[] {
   });
   const final = dispatchOf(arena, {
     label: `argmax [${rows}, ${chunks} chunks]`,
-    source: FINAL,
-    constants: { LENGTHS: lengths !== undefined },
+    source: JOIN + FINAL,
+    constants: { THREADS: FINAL_THREADS, LENGTHS: lengths !== undefined },
     bindings: {
       scratch: { buffer: scratch, type: "array<u32>", access: "read" },
       tokens: { buffer: tokens, type: "array<u32>", access: "read_write" },

@@ -2,9 +2,6 @@
 // that no compiler may reason NaN away: NaN is above everything, -0 equals +0, and
 // the lowest column wins among equals.
 
-var<workgroup> keys: array<u32, $THREADS>;
-var<workgroup> columns: array<u32, $THREADS>;
-
 fn key(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0xffffffffu; }
@@ -47,20 +44,7 @@ fn main(
     if (next > best) { best = next; at = c; }
   }
 #end
-  keys[thread] = best;
-  columns[thread] = at;
-  workgroupBarrier();
-  for (var half = $(THREADS / 2)u; half > 0u; half /= 2u) {
-    if (thread < half) {
-      let other = keys[thread + half];
-      let other_at = columns[thread + half];
-      if (other > keys[thread] || (other == keys[thread] && other_at < columns[thread])) {
-        keys[thread] = other;
-        columns[thread] = other_at;
-      }
-    }
-    workgroupBarrier();
-  }
+  joinWinners(thread, best, at);
   if (thread == 0u) {
     scratch[(row * params.chunks + group.x) * 2u] = keys[0];
     scratch[(row * params.chunks + group.x) * 2u + 1u] = columns[0];

@@ -1,6 +1,6 @@
 // x·Wᵀ by subgroup matrices: f16 weights, x rounded to f16, f32 sums.
 
-import { type GemmPart, gemmUse } from "./gemm_part.ts";
+import { type GemmPart, gemmUse, STORE_PRODUCT } from "./gemm_part.ts";
 import { type KernelUse, readWgsl } from "./kernel.ts";
 import { isAligned } from "./row_access.ts";
 import type { MatrixTile } from "./tuning.ts";
@@ -54,7 +54,7 @@ export function gemmMatrixUse(
   return {
     ...use,
     bindings,
-    source: (halves ? "" : prelude) + SOURCE +
+    source: (halves ? "" : prelude) + STORE_PRODUCT + SOURCE +
       (halves || vector ? "" : SCALAR_UNIT),
     constants: {
       ...use.constants,

@@ -34,17 +34,8 @@ fn wUnit(j: u32, k8: u32) -> vec4<u32> {
   return weight[min(params.firstRow + j, params.lastRow) * params.wStride / 8u + k8];
 }
 
-fn store(i: u32, j: u32, sum: f32) {
-  if (i >= params.rows || j >= params.outColumns) { return; }
-  let at = params.outOffset + i * params.outStride + j;
-  var value = sum;
-#if BIAS
-  value += bias[params.biasOffset + j];
-#end
-#if ACCUMULATE
-  value += f32(output[at]);
-#end
-  output[at] = $OUT(value);
+fn storeWithin(i: u32, j: u32, sum: f32) {
+  if (i < params.rows && j < params.outColumns) { store(i, j, sum); }
 }
 
 @compute @workgroup_size($THREADS)
@@ -137,7 +128,7 @@ fn main(
   subgroupMatrixStore<row_major>(&sums, own, sum$(i)_$(j), 16u);
   workgroupBarrier();
 #for e in 0..256 / LANES
-  store(
+  storeWithin(
     firstI + ownI + $(i * 16)u + ($(e * LANES)u + lane) / 16u,
     firstJ + ownJ + $(j * 16)u + ($(e * LANES)u + lane) % 16u,
     sums[own + $(e * LANES)u + lane],

@@ -14,6 +14,9 @@ import { isAligned, rowBinding } from "./row_access.ts";
 
 const LOAD_X = readWgsl("load_x.wgsl", import.meta.url);
 
+/** `store()` of a product, with its bias and what it is added to. */
+export const STORE_PRODUCT = readWgsl("store_product.wgsl", import.meta.url);
+
 /** Rows of one buffer of W times all rows of x. */
 export interface GemmPart {
   readonly x: View;

@@ -1,6 +1,6 @@
 // x·Wᵀ by tiles of f32 sums in registers: every device, f16 or f32 in memory.
 
-import { type GemmPart, gemmUse } from "./gemm_part.ts";
+import { type GemmPart, gemmUse, STORE_PRODUCT } from "./gemm_part.ts";
 import { type KernelUse, readWgsl } from "./kernel.ts";
 import type { RegisterTile } from "./tuning.ts";
 
@@ -28,7 +28,7 @@ export function gemmRegistersUse(
   const wBlocks = tile.columns * tile.depth / 16;
   return {
     ...use,
-    source: prelude + SOURCE,
+    source: prelude + STORE_PRODUCT + SOURCE,
     constants: {
       ...use.constants,
       THREADS: threads,

@@ -22,18 +22,6 @@ fn wNumbers(j: u32, k: u32) -> vec4<f32> {
 #end
 }
 
-fn store(i: u32, j: u32, sum: f32) {
-  let at = params.outOffset + i * params.outStride + j;
-  var value = sum;
-#if BIAS
-  value += bias[params.biasOffset + j];
-#end
-#if ACCUMULATE
-  value += f32(output[at]);
-#end
-  output[at] = $OUT(value);
-}
-
 fn storeFour(i: u32, j: u32, sums: vec4<f32>) {
   if (i >= params.rows) { return; }
   if (j < params.outColumns) { store(i, j, sums.x); }

@@ -12,6 +12,7 @@ import {
   type View,
 } from "./kernel.ts";
 import { isAligned, rowBinding } from "./row_access.ts";
+import { STORE_PRODUCT } from "./gemm_part.ts";
 import { type GemvShape, gemvShape } from "./tuning.ts";
 
 const SOURCE = readWgsl("gemv.wgsl", import.meta.url);
@@ -99,7 +100,7 @@ function partDispatch(
     columns: { u32: weight.columns },
     stride8: { u32: weight.stride / 8 },
     partRows: { u32: part.rows },
-    firstRow: { u32: part.firstRow },
+    biasOffset: { u32: part.firstRow },
     xOffset: { u32: x.offset },
     xStride: { u32: x.stride },
     outOffset: { u32: out.offset + outColumn + part.firstRow },
@@ -118,7 +119,7 @@ function partDispatch(
   }
   return dispatchOf(arena, {
     label: `gemv ${rows} x ${part.rows}x${weight.columns} ${weight.element}`,
-    source: SOURCE,
+    source: STORE_PRODUCT + SOURCE,
     constants: {
       THREADS: shape.threads,
       HALVINGS: Math.log2(shape.threads),

@@ -55,18 +55,6 @@ fn gated(base: u32, k4: u32) -> vec4<f32> {
 }
 #end
 
-fn store(row: u32, column: u32, sum: f32) {
-  let at = params.outOffset + column * params.outStride + row;
-  var value = sum;
-#if BIAS
-  value += bias[params.firstRow + row];
-#end
-#if ACCUMULATE
-  value += f32(output[at]);
-#end
-  output[at] = $OUT(value);
-}
-
 @compute @workgroup_size($THREADS)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -161,7 +149,7 @@ fn main(
   let total$(r)_$(c) = subgroupAdd(sum$(r)_$(c));
 #end
   if (lane == $((r * COLS + c) % LANES)u && first + $(r)u < params.partRows && $(c)u < params.rows) {
-    store(first + $(r)u, $(c)u, total$(r)_$(c));
+    store($(c)u, first + $(r)u, total$(r)_$(c));
   }
 #end
 #end
@@ -192,7 +180,7 @@ fn main(
     let square = partial[($(ROWS * COLS)u + column) * $(THREADS)u];
     total *= inverseSqrt(square / f32(params.columns) + params.eps);
 #end
-    if (row < params.partRows && column < params.rows) { store(row, column, total); }
+    if (row < params.partRows && column < params.rows) { store(column, row, total); }
   }
 #end
 }

@@ -163,7 +163,8 @@ export function matrixTile(
   };
 }
 
-function registerTile(
+/** A tile of rows of x, rows of W and columns at a time, so many sums of a thread along both. */
+export function registerTile(
   rows: number,
   columns: number,
   depth: number,

@@ -153,17 +153,10 @@ function recordMoments(
   const spans = lengths.map((length) => ({ past: 0, length }));
   const layout = uploadLayout(arena, layOut(spans));
   const { rows, longest } = layout;
-  const forms = model.layers.map(({ form }) => form);
-  const heads = Math.max(...forms.map((form) => form.heads));
+  const heads = Math.max(...model.layers.map(({ form }) => form.heads));
   const lse = withAttention ? arena.buffer("lse", rows * heads * 4) : undefined;
   const pass = recordPass(arena, model, layout, {
-    cache: allocateScratchCache(
-      arena,
-      forms,
-      spans.length,
-      longest,
-      model.cacheElement,
-    ),
+    cache: allocateScratchCache(arena, model, spans.length, longest),
     firstSequence: 0,
     ...(lse === undefined ? {} : { lse }),
   });

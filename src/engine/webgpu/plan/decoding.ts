@@ -6,7 +6,13 @@ import { NO_TOKEN } from "../kernels/argmax.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, type KvCache } from "./kv_cache.ts";
 import { type PassPlan, passWork, recordPass } from "./pass_plan.ts";
-import { type Group, groupRows, layOut, uploadLayout } from "./row_layout.ts";
+import {
+  concatenated,
+  type Group,
+  groupRows,
+  layOut,
+  uploadLayout,
+} from "./row_layout.ts";
 import { allocateRows } from "./scratch.ts";
 import {
   allocateState,
@@ -53,10 +59,9 @@ export class Decoding {
     try {
       this.#cache = allocateCache(
         this.#arena,
-        model.layers.map(({ form }) => form),
+        model,
         batch,
         Math.max(...this.#lengths) + reserve,
-        model.cacheElement,
       );
       this.#state = allocateState(this.#arena, model, batch);
       this.#fed = this.#arena.buffer(
@@ -125,18 +130,19 @@ export class Decoding {
         cache: this.#cache,
         firstSequence: first,
       });
-      const ids = new Uint32Array(layout.rows);
+      const parts = spans.map(({ past, length }, i) =>
+        tokens[first + i]!.subarray(past, past + length)
+      );
       let row = 0;
       const ends: { sequence: number; row: number }[] = [];
       for (const [i, { past, length }] of spans.entries()) {
         const sequence = first + i;
-        ids.set(tokens[sequence]!.subarray(past, past + length), row);
         row += length;
         if (past + length === this.#lengths[sequence]) {
           ends.push({ sequence, row: row - 1 });
         }
       }
-      this.#gpu.write(pass.tokens, 0, ids);
+      this.#gpu.write(pass.tokens, 0, concatenated(parts));
       this.#gpu.run([
         ...passWork(pass),
         ...ends.map(({ sequence, row }) =>
@@ -160,6 +166,7 @@ export class Decoding {
     const tokens = this.#lengths.map(() => new Int32Array(steps));
     const stepSeconds = new Float64Array(steps);
     let samples = 0;
+    if (steps === 0) return { tokens, stepSeconds, samples };
     this.#step ??= recordStep(
       this.#arena,
       this.#model,

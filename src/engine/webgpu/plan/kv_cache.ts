@@ -2,7 +2,7 @@
 
 import type { Arena } from "../device/gpu.ts";
 import { type Element, ELEMENT_BYTES, type View } from "../kernels/kernel.ts";
-import type { AttentionForm } from "./layer_weights.ts";
+import type { GpuModel } from "./gpu_model.ts";
 import { bindingBytes, checkBinding } from "./scratch.ts";
 
 /** One layer's part of the cache. */
@@ -12,6 +12,9 @@ export interface LayerCache {
   /** [B, capacity, secondWidth]; absent where that is 0. */
   readonly second?: View;
 }
+
+/** What of a model decides its cache. */
+type CachedModel = Pick<GpuModel, "layers" | "cacheElement">;
 
 /** All layers' caches of B sequences. */
 export interface KvCache {
@@ -29,18 +32,17 @@ export interface KvCache {
  * middling buffers up to blocks; a few large ones take what they say.
  *
  * @param arena Owns it.
- * @param forms Each layer's sizes.
+ * @param model Gives each layer's sizes, and how numbers are stored.
  * @param batch B.
  * @param capacity Tokens a sequence.
- * @param element How numbers are stored.
  */
 export function allocateCache(
   arena: Arena,
-  forms: readonly AttentionForm[],
+  { layers, cacheElement: element }: CachedModel,
   batch: number,
   capacity: number,
-  element: Element,
 ): KvCache {
+  const forms = layers.map(({ form }) => form);
   const rows = batch * capacity;
   const firsts = allocateParts(
     arena,
@@ -114,24 +116,25 @@ function allocateParts(
  */
 export function allocateScratchCache(
   arena: Arena,
-  forms: readonly AttentionForm[],
+  { layers, cacheElement }: CachedModel,
   batch: number,
   capacity: number,
-  element: Element,
 ): KvCache {
   const byWidth = new Map<string, LayerCache>();
   let bytes = 0;
-  const layers = forms.map((form) => {
+  const caches = layers.map((each) => {
+    const { form } = each;
     const key = `${form.firstWidth} ${form.secondWidth}`;
     let layer = byWidth.get(key);
     if (layer === undefined) {
-      const one = allocateCache(arena, [form], batch, capacity, element);
+      const alone = { layers: [each], cacheElement };
+      const one = allocateCache(arena, alone, batch, capacity);
       bytes += one.bytes;
       byWidth.set(key, layer = one.layers[0]!);
     }
     return layer;
   });
-  return { layers, batch, capacity, bytes };
+  return { layers: caches, batch, capacity, bytes };
 }
 
 /** The rows of sequences from `sequence` on. */

@@ -20,6 +20,7 @@ import {
   type Element,
   ELEMENT_BYTES,
   type GpuMatrix,
+  padded,
 } from "../kernels/kernel.ts";
 import {
   type GpuLinear,
@@ -143,10 +144,10 @@ function uploadWhole(
   blocks: readonly Rows[],
   element: Element,
 ): GpuMatrix {
-  const matrix = uploadMatrix(arena, label, blocks, element);
-  const bytes = matrix.rows * matrix.stride * ELEMENT_BYTES[element];
-  checkBinding(arena, label, bytes);
-  return matrix;
+  const rows = blocks.reduce((sum, block) => sum + block.rows, 0);
+  const stride = padded(blocks[0]!.columns);
+  checkBinding(arena, label, rows * stride * ELEMENT_BYTES[element]);
+  return uploadMatrix(arena, label, blocks, element);
 }
 
 interface Prepared {

@@ -14,7 +14,7 @@ import type { GpuModel } from "./gpu_model.ts";
 import { fromSequence, type KvCache } from "./kv_cache.ts";
 import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
 import type { GpuRowLayout } from "./row_layout.ts";
-import { allocateRows, type Scratch, scratchOf } from "./scratch.ts";
+import { type Scratch, scratchOf, sharedRows } from "./scratch.ts";
 
 /** One layer of a pass. */
 export interface LayerWork {
@@ -256,17 +256,12 @@ function expansionOf(
   model: GpuModel,
   layout: GpuRowLayout,
 ): (form: AttentionForm) => View | undefined {
-  const known = new Map<number, View>();
   const rows = layout.spans.length * layout.longest;
+  const view = sharedRows(arena, rows, model.cacheElement);
   return (form) => {
     const { kind, groups, nope, value, latentWidth } = form;
     if (kind === "gqa" || latentWidth === 0) return undefined;
     const width = groups * (nope + (kind === "mla" ? value : 0));
-    let view = known.get(width);
-    if (view === undefined) {
-      view = allocateRows(arena, "expanded", rows, width, model.cacheElement);
-      known.set(width, view);
-    }
-    return view;
+    return view("expanded", width);
   };
 }

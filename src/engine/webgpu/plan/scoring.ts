@@ -126,13 +126,7 @@ export class Scoring {
     try {
       const spans = Array.from({ length: batch }, () => ({ past: 0, length }));
       const layout = uploadLayout(arena, layOut(spans));
-      const cache = allocateScratchCache(
-        arena,
-        this.#model.layers.map(({ form }) => form),
-        batch,
-        length,
-        this.#model.cacheElement,
-      );
+      const cache = allocateScratchCache(arena, this.#model, batch, length);
       const place = { cache, firstSequence: 0 };
       const pass = recordPass(arena, this.#model, layout, place);
       const score = recordScore(arena, this.#model, pass);
@@ -171,13 +165,7 @@ export class Scoring {
   ): Promise<void> {
     const whole = this.#gpu.arena();
     try {
-      const cache = allocateCache(
-        whole,
-        this.#model.layers.map(({ form }) => form),
-        1,
-        tokens.length,
-        this.#model.cacheElement,
-      );
+      const cache = allocateCache(whole, this.#model, 1, tokens.length);
       for (const { spans } of groupRows([tokens.length], maxRows)) {
         const span = spans[0]!;
         const arena = this.#gpu.arena();

@@ -73,6 +73,28 @@ interface Widths {
 }
 
 /**
+ * Rows that layers share where they need the same.
+ *
+ * @returns Rows by label and width, allocated when first asked for.
+ */
+export function sharedRows(
+  arena: Arena,
+  rows: number,
+  element: Element = "f32",
+): (label: string, width: number) => View {
+  const known = new Map<string, View>();
+  return (label, width) => {
+    const key = `${label} ${width}`;
+    let view = known.get(key);
+    if (view === undefined) {
+      view = allocateRows(arena, label, rows, width, element);
+      known.set(key, view);
+    }
+    return view;
+  };
+}
+
+/**
  * Layers may differ in width, and the padding of a narrow one must be zero where
  * a wide one has left numbers: each width that a product reads has its own buffer.
  *
@@ -84,15 +106,7 @@ export function scratchOf(
   rows: number,
 ): (layer: number) => Scratch {
   const D = model.hiddenSize;
-  const known = new Map<string, View>();
-  const view = (label: string, width: number): View => {
-    const key = `${label} ${width}`;
-    let found = known.get(key);
-    if (found === undefined) {
-      known.set(key, found = allocateRows(arena, label, rows, width));
-    }
-    return found;
-  };
+  const view = sharedRows(arena, rows);
   return (layer) => {
     const widths = widthsOf(model, layer);
     return {

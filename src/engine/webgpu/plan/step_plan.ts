@@ -13,7 +13,12 @@ import { rotateStore } from "../kernels/rotate_store.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { KvCache } from "./kv_cache.ts";
 import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
-import { allocateRows, type Scratch, scratchOf } from "./scratch.ts";
+import {
+  allocateRows,
+  type Scratch,
+  scratchOf,
+  sharedRows,
+} from "./scratch.ts";
 
 /** What a step moves on. */
 export interface DecodeState {
@@ -161,19 +166,12 @@ function attentionScratch(
     partial = Math.max(partial, rows * cachedValueWidth(form));
     stats = Math.max(stats, rows * 2);
   }
-  const known = new Map<number, View>();
+  const view = sharedRows(arena, batch);
   return {
     splits,
     partial: arena.buffer("attention partial", partial * 4),
     stats: arena.buffer("attention stats", stats * 4),
-    absorbed(width) {
-      let view = known.get(width);
-      if (view === undefined) {
-        view = allocateRows(arena, "absorbed query", batch, width);
-        known.set(width, view);
-      }
-      return view;
-    },
+    absorbed: (width) => view("absorbed query", width),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type MatrixTile,
   matrixTile,
   type RegisterTile,
+  registerTile,
 } from "../tuning.ts";
 
 /** Rows of x, and the tiles that could be fastest there. */
@@ -69,29 +70,29 @@ const REGISTERS: readonly Candidates<RegisterTile>[] = [
   {
     rows: 32,
     tiles: [
-      registers(32, 32, 32, 4, 4),
-      registers(32, 64, 16, 4, 4),
-      registers(32, 64, 32, 4, 4),
-      registers(32, 128, 16, 4, 8),
-      registers(32, 128, 16, 8, 4),
+      registerTile(32, 32, 32, 4, 4),
+      registerTile(32, 64, 16, 4, 4),
+      registerTile(32, 64, 32, 4, 4),
+      registerTile(32, 128, 16, 4, 8),
+      registerTile(32, 128, 16, 8, 4),
     ],
   },
   {
     rows: 128,
     tiles: [
-      registers(64, 64, 16, 8, 4),
-      registers(64, 64, 32, 4, 4),
-      registers(64, 128, 16, 8, 8),
-      registers(128, 64, 16, 8, 4),
-      registers(128, 128, 16, 8, 8),
+      registerTile(64, 64, 16, 8, 4),
+      registerTile(64, 64, 32, 4, 4),
+      registerTile(64, 128, 16, 8, 8),
+      registerTile(128, 64, 16, 8, 4),
+      registerTile(128, 128, 16, 8, 8),
     ],
   },
   {
     rows: 2048,
     tiles: [
-      registers(128, 128, 8, 8, 8),
-      registers(128, 128, 16, 8, 8),
-      registers(128, 64, 16, 8, 8),
+      registerTile(128, 128, 8, 8, 8),
+      registerTile(128, 128, 16, 8, 8),
+      registerTile(128, 64, 16, 8, 8),
     ],
   },
 ];
@@ -119,14 +120,4 @@ function bench(
     { rows, height, width, element: "f16", note, ...(fits && { fits }) },
     (arena, args) => gemm(arena, { ...args, tile }),
   );
-}
-
-function registers(
-  rows: number,
-  columns: number,
-  depth: number,
-  threadRows: number,
-  threadColumns: number,
-): RegisterTile {
-  return { kind: "registers", rows, columns, depth, threadRows, threadColumns };
 }

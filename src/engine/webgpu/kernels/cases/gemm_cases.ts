@@ -4,9 +4,9 @@
 import type { Gpu } from "../../device/gpu.ts";
 import { gemm } from "../gemm.ts";
 import { GEMM_CANDIDATES } from "./gemm_candidates.ts";
-import type { Element } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
+  product,
   productBench,
   productCase,
   type ProductShape,
@@ -147,16 +147,6 @@ export const gemmEntry: KernelEntry = {
     ...GEMM_CANDIDATES,
   ],
 };
-
-function product(
-  rows: number,
-  height: number,
-  width: number,
-  element: Element,
-  more: Partial<ProductShape> = {},
-): ProductShape {
-  return { rows, height, width, element, ...more };
-}
 
 function matrices(tile: MatrixTile, shape: ProductShape): KernelCase {
   const { rows, columns, depth, subgroupRows, subgroupColumns } = tile;

@@ -3,10 +3,10 @@
 
 import type { Gpu } from "../../device/gpu.ts";
 import { gemv } from "../gemv.ts";
-import type { Element } from "../kernel.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
   type Multiply,
+  product,
   productBench,
   productCase,
   type ProductShape,
@@ -69,16 +69,6 @@ export const gemvEntry: KernelEntry = {
     ...candidates(),
   ],
 };
-
-function product(
-  rows: number,
-  height: number,
-  width: number,
-  element: Element,
-  more: Partial<ProductShape> = {},
-): ProductShape {
-  return { rows, height, width, element, ...more };
-}
 
 function parity(shape: ProductShape, forced?: GemvShape): KernelCase {
   const multiply: Multiply = (arena, args) =>

@@ -1,13 +1,8 @@
 // Cases of linear(): both sides of where it changes from one kernel to another.
 
-import type { Element } from "../kernel.ts";
 import type { KernelEntry } from "./kernel_case.ts";
 import { linear } from "../linear.ts";
-import {
-  productBench,
-  productCase,
-  type ProductShape,
-} from "./product_case.ts";
+import { product, productBench, productCase } from "./product_case.ts";
 
 /** linear() in the table of kernels. */
 export const linearEntry: KernelEntry = {
@@ -43,13 +38,3 @@ export const linearEntry: KernelEntry = {
     )
   ),
 };
-
-function product(
-  rows: number,
-  height: number,
-  width: number,
-  element: Element,
-  more: Partial<ProductShape> = {},
-): ProductShape {
-  return { rows, height, width, element, ...more };
-}

@@ -53,6 +53,17 @@ export interface ProductShape {
   readonly halfInput?: boolean | "maybe";
 }
 
+/** A shape by its numbers. */
+export function product(
+  rows: number,
+  height: number,
+  width: number,
+  element: Element,
+  more: Partial<ProductShape> = {},
+): ProductShape {
+  return { rows, height, width, element, ...more };
+}
+
 /** Makes the dispatches of a case. */
 export type Multiply = (arena: Arena, args: ProductOperands) => Dispatch[];
 

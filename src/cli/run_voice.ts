@@ -131,6 +131,10 @@ function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
   switch (record.measure) {
     case "perplexity":
       return `perplexity ${record.metrics!.value.toFixed(4)}`;
+    case "divergence":
+      return `KL ${record.metrics!.klNats.toFixed(4)} nats, top-1 ${
+        (100 * record.metrics!.top1Agreement).toFixed(1)
+      } %`;
     case "cache":
       return `${
         record.metrics!.elementsPerTokenPerLayer

@@ -173,6 +173,10 @@ export class CellRunner {
         return (await this.#convert(cell)).metrics;
       case "perplexity":
         return await this.#perplexity(cell);
+      case "divergence":
+        throw new RangeError(
+          `Cannot measure divergence with engine ${this.describe().name}`,
+        );
       case "cache":
         return await this.#cache(cell);
       case "throughput":

@@ -90,6 +90,8 @@ export function estimateCells(
     const context = cell.contextTokens ?? 0;
     const cacheBytesPerToken = config.numHiddenLayers * cacheElementBytes *
       cacheElements(cell.variant, config);
+    const tokenSeconds = (measure: Parameters<typeof wholeWindowTokens>[0]) =>
+      seconds(wholeWindowTokens(measure, inputs, context), context);
     let batch = 1;
     let time = 0;
     switch (cell.measure) {
@@ -109,7 +111,10 @@ export function estimateCells(
         break;
       }
       case "perplexity":
-        time = seconds(perplexityTokens(experiment, inputs, context), context);
+        time = tokenSeconds(experiment.measure.perplexity);
+        break;
+      case "divergence":
+        time = tokenSeconds(experiment.measure.divergence);
         break;
       case "cache":
         time = seconds(context, context);
@@ -140,17 +145,18 @@ export function estimateCells(
 }
 
 /** Tokens of whole windows within the budget; a token is taken as 4 characters. */
-function perplexityTokens(
-  { measure }: Experiment,
+function wholeWindowTokens(
+  measure:
+    | { readonly text: string; readonly tokens: number | "all" }
+    | undefined,
   inputs: Inputs,
   context: number,
 ): number {
-  const { perplexity } = measure;
-  if (perplexity === undefined || context === 0) return 0;
-  const available = (inputs.textCharacters[perplexity.text] ?? 0) / 4;
-  const budget = perplexity.tokens === "all"
+  if (measure === undefined || context === 0) return 0;
+  const available = (inputs.textCharacters[measure.text] ?? 0) / 4;
+  const budget = measure.tokens === "all"
     ? available
-    : Math.min(available, perplexity.tokens);
+    : Math.min(available, measure.tokens);
   return Math.floor(budget / context) * context;
 }
 

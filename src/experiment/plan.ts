@@ -18,6 +18,10 @@ export interface PlannedCell {
   readonly cell: string;
   readonly variant: VariantRecord;
   readonly variantLabel: string;
+  /** Seed of the calibration's sample, where the experiment names several. */
+  readonly calibrationSeed?: number;
+  /** The label that the seeds of one variant share. */
+  readonly variantGroup?: string;
   readonly measure: Measure;
   /** Absent for "conversion". */
   readonly contextTokens?: number;

@@ -8,7 +8,12 @@ import type { StageSeconds } from "./stage_clock.ts";
 export const SCHEMA_VERSION = 1;
 
 /** What a cell measures. */
-export type Measure = "perplexity" | "cache" | "throughput" | "conversion";
+export type Measure =
+  | "perplexity"
+  | "divergence"
+  | "cache"
+  | "throughput"
+  | "conversion";
 
 /** How a cell ended. */
 export type CellStatus = "ok" | "failed" | "oom" | "timeout" | "skipped";
@@ -33,6 +38,44 @@ export interface PerplexityMetrics {
   readonly deltaNll?: number;
   /** 95 % interval of deltaNll from paired differences (Student's t). */
   readonly deltaNllCi95?: readonly [number, number];
+}
+
+/** A prompt continued greedily by the original and by a variant. */
+export interface ContinuationPair {
+  readonly prompt: string;
+  /** What the original adds. */
+  readonly original: string;
+  /** What the variant adds. */
+  readonly variant: string;
+  /** Tokens that each adds. */
+  readonly tokens: number;
+  /** Of these, how many are equal before the first that is not. */
+  readonly commonTokens: number;
+}
+
+/**
+ * How far a variant's predictions are from the original's on the same
+ * non-overlapping windows of contextTokens.
+ */
+export interface DivergenceMetrics {
+  /** Mean over windows of the mean KL(original || variant) of each window's T-1 predictions over the whole vocabulary, nats. */
+  readonly klNats: number;
+  /** Standard error of klNats over windows. */
+  readonly klStderr: number;
+  /** Mean KL of each window. */
+  readonly windowKl: readonly number[];
+  /** Mean over windows of the part of predictions whose most likely token is the original's, 0-1. */
+  readonly top1Agreement: number;
+  /** Top-1 agreement of each window. */
+  readonly windowAgreement: readonly number[];
+  readonly windows: number;
+  readonly windowTokens: number;
+  /** windows · windowTokens */
+  readonly tokens: number;
+  readonly text: string;
+  readonly textSha256: string;
+  /** Absent where the experiment asks for none. */
+  readonly continuations?: readonly ContinuationPair[];
 }
 
 /** KV cache of contextTokens tokens of one sequence. */
@@ -119,6 +162,10 @@ interface CellCommon {
   readonly variant: VariantRecord;
   /** Short and unique in the run: "transmla F4 m32 r88 bkv". */
   readonly variantLabel: string;
+  /** Seed of the calibration's sample; present where the experiment names several. */
+  readonly calibrationSeed?: number;
+  /** The label that cells of one variant share over calibration seeds: variantLabel is then "<variantGroup> s43". */
+  readonly variantGroup?: string;
   readonly engine: {
     readonly name: string;
     readonly provider?: string;
@@ -130,8 +177,10 @@ interface CellCommon {
   };
   /** Absent for "conversion". */
   readonly contextTokens?: number;
-  /** Peak resident memory of the engine process up to the end of the cell. */
+  /** Peak resident memory of the engine process, of peakMemoryScope. */
   readonly peakMemoryBytes: number;
+  /** "cell": of this cell. "process" or absent: since the process began, where the system cannot count anew. */
+  readonly peakMemoryScope?: "cell" | "process";
   readonly wallSeconds: number;
   /** Of wallSeconds, by stage. */
   readonly stageSeconds?: StageSeconds;
@@ -150,6 +199,7 @@ export type CellRecord =
   & CellCommon
   & (
     | { readonly measure: "perplexity"; readonly metrics?: PerplexityMetrics }
+    | { readonly measure: "divergence"; readonly metrics?: DivergenceMetrics }
     | { readonly measure: "cache"; readonly metrics?: CacheMetrics }
     | { readonly measure: "throughput"; readonly metrics?: ThroughputMetrics }
     | { readonly measure: "conversion"; readonly metrics?: ConversionMetrics }

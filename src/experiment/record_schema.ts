@@ -24,6 +24,29 @@ const perplexity = z.looseObject({
   deltaNllCi95: z.tuple([z.number(), z.number()]).optional(),
 });
 
+const part = z.number().min(0).max(1);
+
+const divergence = z.looseObject({
+  // Rounding may take a divergence of nothing a little below zero.
+  klNats: z.number(),
+  klStderr: z.number().nonnegative(),
+  windowKl: z.array(z.number()),
+  top1Agreement: part,
+  windowAgreement: z.array(part),
+  windows: count,
+  windowTokens: count,
+  tokens: count,
+  text: z.string(),
+  textSha256: z.string(),
+  continuations: z.array(z.looseObject({
+    prompt: z.string(),
+    original: z.string(),
+    variant: z.string(),
+    tokens: count,
+    commonTokens: count,
+  })).optional(),
+});
+
 const cache = z.looseObject({
   elementsByLayer: z.array(z.number().nonnegative()),
   elementsPerTokenPerLayer: z.number().nonnegative(),
@@ -89,6 +112,8 @@ const common = {
   }),
   variant: z.looseObject({ method: z.string() }),
   variantLabel: z.string().min(1),
+  calibrationSeed: count.optional(),
+  variantGroup: z.string().min(1).optional(),
   engine: z.looseObject({
     name: z.string(),
     provider: z.string().optional(),
@@ -99,6 +124,7 @@ const common = {
   }),
   contextTokens: count.optional(),
   peakMemoryBytes: z.number().nonnegative(),
+  peakMemoryScope: z.enum(["cell", "process"]).optional(),
   wallSeconds: z.number().nonnegative(),
   stageSeconds: z.looseObject({
     calibration: seconds,
@@ -117,6 +143,11 @@ const record = z.discriminatedUnion("measure", [
     ...common,
     measure: z.literal("perplexity"),
     metrics: perplexity.optional(),
+  }),
+  z.looseObject({
+    ...common,
+    measure: z.literal("divergence"),
+    metrics: divergence.optional(),
   }),
   z.looseObject({
     ...common,

@@ -72,6 +72,24 @@ export interface PerplexityMeasure {
   readonly batch?: number;
 }
 
+/** Distance of a variant's predictions from the original's at each context. */
+export interface DivergenceMeasure {
+  readonly text: string;
+  /** Token budget, the same at each context. */
+  readonly tokens: number;
+  readonly contexts: readonly number[];
+  /** Prompts that both models continue greedily. */
+  readonly continuation: ContinuationMeasure | false;
+}
+
+/** How prompts of a text are continued. */
+export interface ContinuationMeasure {
+  readonly prompts: number;
+  readonly promptTokens: number;
+  /** Tokens added to each. */
+  readonly tokens: number;
+}
+
 /** Bytes of the cache at each context. */
 export interface CacheMeasure {
   readonly contexts: readonly number[];
@@ -122,6 +140,7 @@ export interface Experiment {
   readonly variants: readonly (VariantRecord & { readonly label?: string })[];
   readonly measure: {
     readonly perplexity?: PerplexityMeasure;
+    readonly divergence?: DivergenceMeasure;
     readonly cache?: CacheMeasure;
     readonly throughput?: ThroughputMeasure;
   };

@@ -9,6 +9,7 @@ export const STAGES = [
   "conversion",
   "opening",
   "perplexity",
+  "divergence",
   "cache",
   "throughput",
   "rest",

@@ -53,6 +53,7 @@ Deno.test("stagesOf() adds up to the total, in the order of STAGES", () => {
       conversion: 4.5,
       opening: 6,
       perplexity: 7,
+      divergence: 0,
       cache: 1,
       throughput: 0.5,
       rest: 2,

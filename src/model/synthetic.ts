@@ -7,6 +7,7 @@ import { InputError } from "../base/errors.ts";
 import { type Tensor, tensor } from "../base/tensor.ts";
 import type { ModelConfig } from "./config.ts";
 import type { DecoderLayer, DecoderModel, Linear } from "./decoder.ts";
+import { MODEL_PRESETS } from "./presets.ts";
 import { ropeFrequencies } from "./rope.ts";
 
 /** Raised when the same name and seed would give other weights. */
@@ -15,30 +16,15 @@ const SYNTHETIC_VERSION = 1;
 /** Models smaller than this in f32 stay in memory once made. */
 const KEEP_BELOW_BYTES = 4e9;
 
-const LLAMA = {
-  modelType: "llama",
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieWordEmbeddings: false,
-  attentionBias: false,
-} as const;
-
 /** The shapes that `synthetic:NAME` knows. */
 export const SYNTHETIC_CONFIGS: Readonly<Record<string, ModelConfig>> = {
-  // 8 query heads, 4 KV heads, d = 128: 1024 cached numbers a token and layer.
-  "worked-example": {
-    ...LLAMA,
-    vocabSize: 512,
-    hiddenSize: 1024,
-    intermediateSize: 1024,
-    numHiddenLayers: 2,
-    numAttentionHeads: 8,
-    numKeyValueHeads: 4,
-    headDim: 128,
-    maxPositionEmbeddings: 4096,
-  },
+  "worked-example": MODEL_PRESETS["worked-example"]!,
   "tiny": {
-    ...LLAMA,
+    modelType: "llama",
+    rmsNormEps: 1e-5,
+    ropeTheta: 10000,
+    tieWordEmbeddings: false,
+    attentionBias: false,
     vocabSize: 256,
     hiddenSize: 64,
     intermediateSize: 128,
@@ -48,28 +34,9 @@ export const SYNTHETIC_CONFIGS: Readonly<Record<string, ModelConfig>> = {
     headDim: 16,
     maxPositionEmbeddings: 512,
   },
-  "smollm2-135m": {
-    ...LLAMA,
-    vocabSize: 49152,
-    hiddenSize: 576,
-    intermediateSize: 1536,
-    numHiddenLayers: 30,
-    numAttentionHeads: 9,
-    numKeyValueHeads: 3,
-    headDim: 64,
-    maxPositionEmbeddings: 8192,
-    ropeTheta: 100000,
-    tieWordEmbeddings: true,
-  },
+  "smollm2-135m": MODEL_PRESETS["smollm2-135m"]!,
   "llama-2-7b": {
-    ...LLAMA,
-    vocabSize: 32000,
-    hiddenSize: 4096,
-    intermediateSize: 11008,
-    numHiddenLayers: 32,
-    numAttentionHeads: 32,
-    numKeyValueHeads: 32,
-    headDim: 128,
+    ...MODEL_PRESETS["llama-2-7b"]!,
     // The context of its training is 4096; the paper's Table 4 times up to 32K.
     maxPositionEmbeddings: 32768,
   },

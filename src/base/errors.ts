@@ -31,3 +31,11 @@ export class InputError extends Error {
 export class UnavailableError extends Error {
   override name = "UnavailableError";
 }
+
+/**
+ * A file could not be written for want of space: what is on disk is whole, and
+ * the same command goes on where it stopped once there is space.
+ */
+export class DiskFullError extends Error {
+  override name = "DiskFullError";
+}

@@ -50,6 +50,59 @@ export async function downloadFromHub(
   folder: string,
   options: HubOptions = {},
 ): Promise<string> {
+  const { commit, fetchFile } = await openHub(repo, revision, folder, options);
+  await fetchFile("config.json");
+  await fetchFile("tokenizer.json");
+  if (await fetchFile("model.safetensors")) return commit;
+  const index = "model.safetensors.index.json";
+  if (!await fetchFile(index)) {
+    throw new InputError(
+      `Cannot use ${repo} as it has no model.safetensors and no ${index}`,
+    );
+  }
+  for (const shard of await shardNames(join(folder, index))) {
+    if (!await fetchFile(shard)) {
+      throw new CheckpointError(
+        `Cannot download ${repo} as its index names ${shard}, which it does not have`,
+      );
+    }
+  }
+  return commit;
+}
+
+/**
+ * Downloads a model's config.json alone.
+ *
+ * @param repo "owner/name".
+ * @param revision A commit, branch or tag.
+ * @param folder Where the file goes; it is made.
+ * @param options Endpoint, token.
+ * @returns The commit.
+ * @throws {UnavailableError} If the hub cannot be reached or the model is not there.
+ * @throws {CheckpointError} If the file is not what the hub says.
+ */
+export async function downloadConfig(
+  repo: string,
+  revision: string,
+  folder: string,
+  options: HubOptions = {},
+): Promise<string> {
+  const { commit, fetchFile } = await openHub(repo, revision, folder, options);
+  await fetchFile("config.json");
+  return commit;
+}
+
+/** Looks a model up, and fetches files of the one commit that it was found at. */
+async function openHub(
+  repo: string,
+  revision: string,
+  folder: string,
+  options: HubOptions,
+): Promise<{
+  readonly commit: string;
+  /** Whether the model has the file. */
+  fetchFile(name: string): Promise<boolean>;
+}> {
   const endpoint = (options.endpoint ?? Deno.env.get("HF_ENDPOINT") ??
     "https://huggingface.co").replace(/\/+$/, "");
   const token = options.token ?? Deno.env.get("HF_TOKEN");
@@ -68,8 +121,8 @@ export async function downloadFromHub(
   const { commit } = config;
   await Deno.mkdir(folder, { recursive: true });
 
-  const fetchFile = async (name: string, known?: RemoteFile) => {
-    const remote = known ?? await look(name, commit);
+  const fetchFile = async (name: string) => {
+    const remote = name === "config.json" ? config : await look(name, commit);
     if (remote === undefined) return false;
     const sha256 = options.pinned?.[name];
     await download(
@@ -86,23 +139,7 @@ export async function downloadFromHub(
     );
     return true;
   };
-  await fetchFile("config.json", config);
-  await fetchFile("tokenizer.json");
-  if (await fetchFile("model.safetensors")) return commit;
-  const index = "model.safetensors.index.json";
-  if (!await fetchFile(index)) {
-    throw new InputError(
-      `Cannot use ${repo} as it has no model.safetensors and no ${index}`,
-    );
-  }
-  for (const shard of await shardNames(join(folder, index))) {
-    if (!await fetchFile(shard)) {
-      throw new CheckpointError(
-        `Cannot download ${repo} as its index names ${shard}, which it does not have`,
-      );
-    }
-  }
-  return commit;
+  return { commit, fetchFile };
 }
 
 async function shardNames(path: string): Promise<readonly string[]> {

@@ -13,7 +13,7 @@ import {
   InputError,
   UnavailableError,
 } from "../base/errors.ts";
-import { downloadFromHub, type HubOptions } from "./hub.ts";
+import { downloadConfig, downloadFromHub, type HubOptions } from "./hub.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 const REPO = "some/model";
@@ -268,4 +268,20 @@ Deno.test("downloadFromHub() is quick to say that there is no network", async ()
   assertStringIncludes(error.message, endpoint);
   assertLess(performance.now() - start, 5000);
   assert(!error.message.includes("\n"));
+});
+
+Deno.test("downloadConfig() brings config.json and nothing else", async () => {
+  await withHub({ files: SINGLE }, async (endpoint, folder, seen) => {
+    assertEquals(
+      await downloadConfig(REPO, "main", folder, { endpoint }),
+      COMMIT,
+    );
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    assertEquals(names, ["config.json"]);
+    assertEquals(
+      await Deno.readFile(`${folder}/config.json`),
+      SINGLE["config.json"],
+    );
+    assertEquals(seen.ranges, []);
+  });
 });

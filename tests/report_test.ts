@@ -22,7 +22,7 @@ import {
 } from "../src/report/mod.ts";
 import { embedJson } from "../src/report/page.ts";
 import { PALETTES } from "../src/report/palette.ts";
-import { paretoFront } from "../src/report/point_figures.ts";
+import { dominates, paretoFront } from "../src/report/pareto.ts";
 import { deltaNll } from "../src/report/series.ts";
 import { headlineTable } from "../src/report/tables.ts";
 import {
@@ -61,12 +61,52 @@ Deno.test("axis() has a finite range for a single value", () => {
   }
 });
 
-Deno.test("paretoFront() keeps what no other point beats in both", () => {
-  const points = [[1, 5], [2, 6], [2, 4], [3, 7], [0.5, 5]].map(([x, y]) => ({
-    x: x!,
-    y: y!,
-  }));
-  assertEquals(paretoFront(points), [{ x: 2, y: 4 }, { x: 3, y: 7 }]);
+Deno.test("dominates() wants nothing worse and something better", () => {
+  assertEquals(dominates([1, 4], [2, 4]), true);
+  assertEquals(dominates([2, 4], [2, 4]), false);
+  assertEquals(dominates([1, 5], [2, 4]), false);
+  assertEquals(dominates([1, 4, -9], [1, 4, -8]), true);
+});
+
+Deno.test("paretoFront() keeps what no other variant beats in all three, and judges none without a speed", async () => {
+  await withRun(LARGE, async (directory) => {
+    const run = await loadRuns([directory]);
+    const series = collectSeries(run);
+    const front = paretoFront(series)!;
+    assertEquals([front.window, front.speedContext], [2048, 4096]);
+    const costs = (label: string) => {
+      const one = series.find((other) => other.label === label)!;
+      return [
+        one.perplexity.get(2048)!.value,
+        one.cache!.bytesPerToken,
+        -one.throughput.get(4096)!.decodeTokensPerSecond,
+      ];
+    };
+    for (const { label } of front.judged) {
+      const beaten = [...front.judged].some((other) =>
+        costs(other.label).every((cost, i) => cost <= costs(label)[i]!) &&
+        costs(other.label).some((cost, i) => cost < costs(label)[i]!)
+      );
+      assertEquals(
+        [...front.front].some((one) => one.label === label),
+        !beaten,
+        label,
+      );
+    }
+    const slow = series[3]!.label;
+    const untimed = collectSeries({
+      ...run,
+      cells: run.cells.filter(({ measure, variantLabel }) =>
+        measure !== "throughput" || variantLabel !== slow
+      ),
+    });
+    const partial = paretoFront(untimed)!;
+    assertEquals(partial.unjudged.map(({ label }) => label), [slow]);
+    const table = headlineTable(untimed);
+    const row = table.rows.find(({ cells }) => cells[0]!.text === slow)!;
+    assertEquals(row.cells.at(-1), { text: "–", value: null });
+    assertEquals(paretoFront(series, false)!.speedContext, undefined);
+  });
 });
 
 Deno.test("palettes keep a contrast of 3 : 1 between series and page", () => {
@@ -92,6 +132,7 @@ Deno.test("headlineTable() shows the records' numbers beside the baseline's", as
       "ΔNLL [95 % CI], nats",
       "512",
       "2,048",
+      "Pareto-optimal",
     ]);
     const row = table.rows.find(({ cells }) =>
       cells[0]!.text === "transmla F4 m32 r88 bkv"
@@ -249,17 +290,23 @@ Deno.test("makeFigures() draws what was measured, the experiment's choice first"
       "perplexity-by-rank",
       "balance-kv",
       "perplexity-by-context",
+      "pareto-speed",
       "energy-by-layer",
     ]);
     const noSpeed = {
       ...run,
       cells: run.cells.filter(({ measure }) => measure !== "throughput"),
     };
+    const without = makeFigures(collectSeries(noSpeed), noSpeed);
     assertEquals(
-      makeFigures(collectSeries(noSpeed), noSpeed).some(({ id }) =>
-        id === "pareto" || id === "throughput-by-context"
+      without.some(({ id }) =>
+        id === "pareto-speed" || id === "throughput-by-context"
       ),
       false,
+    );
+    assertMatch(
+      without.find(({ id }) => id === "pareto")!.caption,
+      /Speed was not measured.* not compared/,
     );
   });
 });

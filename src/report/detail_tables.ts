@@ -3,6 +3,7 @@
 import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
 import {
+  formatBytes,
   formatDelta,
   formatNumber,
   formatPercent,
@@ -11,8 +12,9 @@ import {
 } from "./format.ts";
 import type { RunData } from "./load.ts";
 import { missingOfSelected, notSelectedNote } from "./run_facts.ts";
-import type { Series } from "./series.ts";
-import type { Row, Table } from "./tables.ts";
+import { eachSeed, type Series } from "./series.ts";
+import type { PlannedCell } from "./schema.ts";
+import { numberCell, type Row, type Table, type TableCell } from "./table.ts";
 
 /** Expected beside measured numbers; an empty table where nothing was checked. */
 export function checksTable(run: Pick<RunData, "checks">): Table {
@@ -23,30 +25,32 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
       { head: "expected", align: "right" },
       { head: "measured", align: "right" },
       { head: "difference", align: "right" },
-      { head: "relative", align: "right" },
+      { head: "relative", name: "relativeDifference", align: "right" },
       { head: "tolerance", align: "right" },
       { head: "Result", align: "left" },
-      { head: "Source of the expected number", align: "left" },
+      { head: "Source of the expected number", name: "source", align: "left" },
     ],
     rows: run.checks.map((check) => {
       const decimals = decimalsFor(check.expected);
       return {
         cells: [
-          check.variantLabel,
-          quantityName(check),
-          formatNumber(check.expected, decimals),
-          formatNumber(check.measured, decimals),
-          formatDelta(
+          { text: check.variantLabel },
+          { text: quantityName(check) },
+          numberCell(check.expected, (value) => formatNumber(value, decimals)),
+          numberCell(check.measured, (value) => formatNumber(value, decimals)),
+          numberCell(
             check.difference,
-            Math.max(decimals, 4 * Number(decimals > 0)),
+            (value) =>
+              formatDelta(value, Math.max(decimals, 4 * Number(decimals > 0))),
           ),
-          check.expected === 0
-            ? "–"
-            : `${formatDelta(check.relative * 100, 2)}\u00a0%`,
-          formatSignificant(check.tolerance, 2),
-          check.ok ? "agrees" : check.reason ?? "differs",
-          check.source,
-        ].map((text) => ({ text })),
+          check.expected === 0 ? { text: "–" } : {
+            text: `${formatDelta(check.relative * 100, 2)}\u00a0%`,
+            value: check.relative,
+          },
+          numberCell(check.tolerance, (value) => formatSignificant(value, 2)),
+          { text: check.ok ? "agrees" : check.reason ?? "differs" },
+          { text: check.source },
+        ],
         ...(check.ok ? {} : { tone: "bad" as const }),
       };
     }),
@@ -55,18 +59,30 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
 
 /** Conversion cost and what the conversion kept, a row a converted variant. */
 export function conversionTable(series: readonly Series[]): Table {
-  const converted = series.filter((one) => one.conversion !== undefined);
+  const converted = eachSeed(series).filter((one) =>
+    one.conversion !== undefined
+  );
   const differing = differingOptions(
     converted.map((one) => one.conversion!.resolved),
   );
   return {
     columns: [
       { head: "Variant", align: "left" },
-      { head: "conversion", align: "right" },
-      { head: "calibration", align: "right" },
+      { head: "conversion", name: "conversionSeconds", align: "right" },
+      { head: "calibration", name: "calibrationSeconds", align: "right" },
       { head: "calibration tokens", align: "right" },
-      { group: "Energy kept by layer", head: "least", align: "right" },
-      { group: "Energy kept by layer", head: "mean", align: "right" },
+      {
+        group: "Energy kept by layer",
+        head: "least",
+        name: "leastKeptEnergy",
+        align: "right",
+      },
+      {
+        group: "Energy kept by layer",
+        head: "mean",
+        name: "meanKeptEnergy",
+        align: "right",
+      },
       ...differing.length === 0
         ? []
         : [{ head: "Options that differ", align: "left" as const }],
@@ -77,27 +93,28 @@ export function conversionTable(series: readonly Series[]): Table {
       return {
         series: one,
         cells: [
-          one.label,
-          formatSeconds(metrics.wallSeconds),
+          { text: one.label },
+          numberCell(metrics.wallSeconds, formatSeconds),
           metrics.calibrationTokens === 0
-            ? "–"
+            ? { text: "–" }
             : metrics.calibrationCached
-            ? "cached"
-            : formatSeconds(metrics.calibrationWallSeconds),
-          formatNumber(metrics.calibrationTokens),
-          formatPercent(kept.length > 0 ? Math.min(...kept) : undefined, 2),
-          formatPercent(
+            ? { text: "cached", value: 0 }
+            : numberCell(metrics.calibrationWallSeconds, formatSeconds),
+          numberCell(metrics.calibrationTokens, formatNumber),
+          ...[
+            kept.length > 0 ? Math.min(...kept) : undefined,
             kept.length > 0
               ? kept.reduce((sum, value) => sum + value, 0) / kept.length
               : undefined,
-            2,
+          ].map((share) =>
+            numberCell(share, (value) => formatPercent(value, 2))
           ),
-          ...differing.length === 0 ? [] : [
-            differing.filter((key) => key in metrics.resolved).map((key) =>
-              `${key} ${optionText(metrics.resolved[key])}`
-            ).join(", "),
-          ],
-        ].map((text) => ({ text })),
+          ...differing.length === 0 ? [] : [{
+            text: differing.filter((key) => key in metrics.resolved).map((
+              key,
+            ) => `${key} ${optionText(metrics.resolved[key])}`).join(", "),
+          }],
+        ],
       };
     }),
   };
@@ -126,27 +143,22 @@ function optionText(value: unknown): string {
 
 /** Cells that did not end well, and cells that are missing. */
 export function failedTable(run: RunData): Table {
-  const where = (tokens: number | undefined) =>
-    tokens === undefined ? "–" : formatNumber(tokens);
   return {
     columns: [
       { head: "Cell", align: "left" },
       { head: "Variant", align: "left" },
       { head: "Measure", align: "left" },
-      { head: "context", align: "right" },
+      { head: "context", name: "contextTokens", align: "right" },
       { head: "Status", align: "left" },
       { head: "Reason", align: "left" },
     ],
     rows: [
       ...failedCells(run).map((cell): Row => ({
         cells: [
-          cell.cell,
-          cell.variantLabel,
-          cell.measure,
-          where(cell.contextTokens),
-          STATUS_WORDS[cell.status],
-          cell.error ?? "–",
-        ].map((text) => ({ text })),
+          ...identity(cell),
+          { text: STATUS_WORDS[cell.status] },
+          { text: cell.error ?? "–" },
+        ],
         ...(cell.status === "oom" ? {} : { tone: "bad" as const }),
       })),
       ...notSelectedNote(run) === "" ? [] : [{
@@ -155,16 +167,59 @@ export function failedTable(run: RunData): Table {
       }],
       ...missingOfSelected(run).map((cell): Row => ({
         cells: [
-          cell.cell,
-          cell.variantLabel,
-          cell.measure,
-          where(cell.contextTokens),
-          "missing",
-          "planned, not measured",
-        ].map((text) => ({ text })),
+          ...identity(cell),
+          { text: "missing" },
+          { text: "planned, not measured" },
+        ],
         tone: "bad",
       })),
     ],
+  };
+}
+
+/** What names a cell: id, label, measure and context. */
+function identity(cell: PlannedCell): TableCell[] {
+  return [
+    { text: cell.cell },
+    { text: cell.variantLabel },
+    { text: cell.measure },
+    numberCell(cell.contextTokens, formatNumber),
+  ];
+}
+
+/** Every cell with its time and the peak of its memory. */
+export function cellsTable(run: Pick<RunData, "cells">): Table {
+  return {
+    columns: [
+      { head: "Cell", align: "left" },
+      { head: "Variant", align: "left" },
+      { head: "Measure", align: "left" },
+      { head: "context", name: "contextTokens", align: "right" },
+      { head: "Status", align: "left" },
+      { head: "time", name: "wallSeconds", align: "right" },
+      {
+        head: "peak memory",
+        name: "peakMemoryBytes",
+        about: "Most resident memory of the engine’s process",
+        align: "right",
+      },
+      {
+        head: "Peak of",
+        name: "peakMemoryScope",
+        about:
+          "The cell alone, or the process from its start to the end of the cell",
+        align: "left",
+      },
+    ],
+    rows: run.cells.map((cell) => ({
+      cells: [
+        ...identity(cell),
+        { text: STATUS_WORDS[cell.status] },
+        numberCell(cell.wallSeconds, formatSeconds),
+        numberCell(cell.peakMemoryBytes, formatBytes),
+        { text: cell.peakMemoryScope ?? "process" },
+      ],
+    })),
   };
 }
 

@@ -2,7 +2,7 @@
 // page and for SVG export alike. Colors are role names of palette.ts.
 
 import type { Series } from "./series.ts";
-import type { Table } from "./tables.ts";
+import type { Table } from "./table.ts";
 
 /** A figure without its drawing. */
 export interface Figure {

@@ -8,7 +8,8 @@ import {
 } from "./line_figures.ts";
 import { isObject, type RunData } from "./load.ts";
 import { byOption, keyValueBalance } from "./option_figures.ts";
-import { pareto, perplexityByCache } from "./point_figures.ts";
+import { paretoByCache, paretoBySpeed } from "./pareto_figures.ts";
+import { divergenceByCache, perplexityByCache } from "./point_figures.ts";
 import type { Series } from "./series.ts";
 
 /**
@@ -25,12 +26,14 @@ export function makeFigures(
 ): Figure[] {
   const figures = [
     perplexityByCache(series, run),
+    divergenceByCache(series, run),
     byOption(series, run, "freqFold"),
     byOption(series, run, "kvLoraRank"),
     keyValueBalance(series, run),
     perplexityByContext(series, run),
     throughputByContext(series, run),
-    pareto(series, run),
+    paretoByCache(series, run),
+    paretoBySpeed(series, run),
     energyByLayer(series, run),
   ].filter((figure) => figure !== undefined);
   const report = run.experiment["report"];

@@ -10,7 +10,7 @@ import {
 import type { RunData } from "./load.ts";
 import { modelNames } from "./protocol.ts";
 import { contextsOf, mainContext, type Series } from "./series.ts";
-import { speedup } from "./tables.ts";
+import { speedup } from "./quantities.ts";
 
 /**
  * The result in two or three sentences: how far the cache shrank, what it cost

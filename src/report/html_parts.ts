@@ -2,7 +2,7 @@
 
 import { escapeHtml } from "./format.ts";
 import type { Series } from "./series.ts";
-import type { Column, Row, Table } from "./tables.ts";
+import type { Column, Row, Table } from "./table.ts";
 
 /**
  * Renders a table; every text is escaped.

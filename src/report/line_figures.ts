@@ -14,7 +14,7 @@ import { formatNumber } from "./format.ts";
 import type { RunData } from "./load.ts";
 import { calibrationProtocol, protocol, stepsOf } from "./protocol.ts";
 import { contextsOf, type Series } from "./series.ts";
-import { perplexityTable, throughputTable } from "./tables.ts";
+import { perplexityTable, throughputTable } from "./measure_tables.ts";
 
 /** Perplexity over the window length. */
 export function perplexityByContext(

@@ -12,14 +12,8 @@ import {
 import { joinWords } from "./format.ts";
 import type { RunData } from "./load.ts";
 import { calibrationProtocol, protocol } from "./protocol.ts";
-import {
-  COLOR_COUNT,
-  type Delta,
-  deltaNll,
-  mainContext,
-  type Series,
-  SYMBOLS,
-} from "./series.ts";
+import { type Delta, deltaNll, mainContext, type Series } from "./series.ts";
+import { COLOR_COUNT, SYMBOLS } from "./series_styles.ts";
 
 const OPTIONS = {
   freqFold: {

@@ -39,7 +39,8 @@ import {
 import { provenanceTable } from "./provenance_table.ts";
 import { collectSeries, engineName, type Series } from "./series.ts";
 import { stageLine } from "./stage_line.ts";
-import { headlineTable, type Table } from "./tables.ts";
+import type { Table } from "./table.ts";
+import { headlineTable } from "./tables.ts";
 
 /**
  * Renders the report page.

@@ -1,4 +1,4 @@
-// Figures of one mark a variant: perplexity against cache size and speed.
+// Figures of one mark a variant over the size of its cache.
 
 import {
   axis,
@@ -11,17 +11,20 @@ import {
 } from "./figure.ts";
 import { formatNumber } from "./format.ts";
 import type { RunData } from "./load.ts";
+import { dominates } from "./pareto.ts";
 import { protocol } from "./protocol.ts";
-import { contextsOf, mainContext, type Series } from "./series.ts";
-import { speedup } from "./tables.ts";
+import { mainContext, type Series } from "./series.ts";
+import { errorMeaning, perplexityError, spreadOf } from "./spread.ts";
 
 /** Up to so many points a name and an error bar each stay legible. */
 const CLEAR_POINTS = 10;
 
-interface Point {
+/** A mark of a figure. */
+export interface Point {
   readonly series: Series;
   readonly x: number;
   readonly y: number;
+  /** Half the length of its error bar. */
   readonly error: number;
 }
 
@@ -32,33 +35,106 @@ export function perplexityByCache(
 ): Figure | undefined {
   const context = mainContext(series);
   if (context === undefined) return undefined;
-  const points = series.filter((one) =>
-    one.cache !== undefined && one.perplexity.has(context)
-  ).map((one) => ({
-    series: one,
-    x: one.cache!.elementsPerTokenPerLayer,
-    ...perplexityPoint(one, context),
-  }));
-  if (new Set(points.map((point) => point.x)).size < 2) return undefined;
+  const points = cachePoints(series, (one) => {
+    const metrics = one.perplexity.get(context);
+    return metrics === undefined
+      ? undefined
+      : { y: metrics.value, error: perplexityError(one, context) };
+  });
+  const base = points.find((point) => point.series.isBaseline);
+  return overCache(points, {
+    id: "perplexity-by-cache",
+    title: "Perplexity by cache size",
+    axis: "perplexity",
+    protocol: protocol(run, { perplexity: context }),
+    ...(base === undefined ? {} : { base }),
+  });
+}
+
+/** Divergence from the original over the numbers cached a token and layer. */
+export function divergenceByCache(
+  series: readonly Series[],
+  run: RunData,
+): Figure | undefined {
+  const context = mainContext(series, "divergence");
+  if (context === undefined) return undefined;
+  const points = cachePoints(series, (one) => {
+    const metrics = one.divergence.get(context);
+    if (metrics === undefined) return undefined;
+    const spread = spreadOf(
+      one,
+      (seed) => seed.divergence.get(context)?.klNats,
+    );
+    return {
+      y: metrics.klNats,
+      error: spread?.deviation ?? metrics.klStderr,
+      note: `, top-1 agreement ${
+        formatNumber(metrics.top1Agreement * 100, 1)
+      } %`,
+    };
+  });
+  return overCache(points, {
+    id: "divergence-by-cache",
+    title: "Divergence from the original by cache size",
+    axis: "KL(original || variant), nats a token",
+    protocol: protocol(run, { divergence: context }),
+  });
+}
+
+interface CachePoint extends Point {
+  readonly note?: string;
+}
+
+function cachePoints(
+  series: readonly Series[],
+  read: (
+    one: Series,
+  ) => Pick<CachePoint, "y" | "error" | "note"> | undefined,
+): CachePoint[] {
+  return series.flatMap((one) => {
+    const value = read(one);
+    return one.cache === undefined || value === undefined
+      ? []
+      : [{ series: one, x: one.cache.elementsPerTokenPerLayer, ...value }];
+  });
+}
+
+function overCache(
+  points: readonly CachePoint[],
+  words: {
+    readonly id: string;
+    readonly title: string;
+    readonly axis: string;
+    readonly protocol: string;
+    readonly base?: Point;
+  },
+): Figure | undefined {
   const xs = points.map((point) => point.x);
-  const hasBars = points.length <= CLEAR_POINTS;
+  if (new Set(xs).size < 2) return undefined;
+  const { base } = words;
+  const hasBars = points.length <= CLEAR_POINTS ||
+    points.some(({ series }) => series.seeds !== undefined);
   const ys = points.flatMap((point) =>
     hasBars
       ? [point.y + point.error, Math.max(point.y - point.error, point.y / 2)]
       : [point.y]
   );
-  const base = points.find((point) => point.series.isBaseline);
+  const best = points.filter(({ x, y }) =>
+    !points.some((other) => dominates([other.x, other.y], [x, y]))
+  );
   return {
-    id: "perplexity-by-cache",
-    title: "Perplexity by cache size",
+    id: words.id,
+    title: words.title,
     caption:
       `Lower left is better. Lines join variants that differ in rank only${
-        hasBars ? "; bars are ± one standard error over windows" : ""
+        hasBars
+          ? `; bars are ${errorMeaning(points.map(({ series }) => series))}`
+          : ""
       }${
         base === undefined
           ? ""
           : `; the dashed line is the ${base.series.label}`
-      }. ${protocol(run, { perplexity: context })}`,
+      }. ${words.protocol}`,
     height: 440,
     data: [
       ...(base === undefined ? [] : [{
@@ -71,7 +147,12 @@ export function perplexityByCache(
         cliponaxis: true,
       }]),
       ...rankLines(points),
-      ...points.map((point) => pointTrace(point, hasBars)),
+      ...points.map((point) =>
+        pointTrace(point, words.axis, {
+          hasBar: hasBars,
+          ...(point.note === undefined ? {} : { note: point.note }),
+        })
+      ),
     ],
     layout: {
       xaxis: axis({
@@ -82,93 +163,11 @@ export function perplexityByCache(
           ? { ticks: [...new Set(xs)].sort((a, b) => a - b) }
           : {}),
       }),
-      yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
+      yaxis: axis({ title: words.axis, values: ys, isLog: spansDecades(ys) }),
     },
-    labels: pointLabels(
-      points,
-      paretoFront(points.map((point) => ({ ...point, x: -point.x }))),
-    ),
+    labels: pointLabels(points, best),
     key: points.map((point) => point.series),
   };
-}
-
-/** Accuracy against speed, at the longest context where most variants have both. */
-export function pareto(
-  series: readonly Series[],
-  run: RunData,
-): Figure | undefined {
-  const window = mainContext(series);
-  const context = contextsOf(series, "throughput").findLast((tokens) =>
-    series.filter((one) => one.throughput.has(tokens)).length >=
-      Math.max(3, series.length / 2)
-  );
-  if (window === undefined || context === undefined) return undefined;
-  const points = series.filter((one) =>
-    one.perplexity.has(window) && one.throughput.has(context)
-  ).map((one) => ({
-    series: one,
-    x: one.throughput.get(context)!.decodeTokensPerSecond,
-    ...perplexityPoint(one, window),
-  }));
-  if (points.length < 3) return undefined;
-  const front = paretoFront(points);
-  const xs = points.map((point) => point.x);
-  const ys = points.map((point) => point.y);
-  return {
-    id: "pareto",
-    title: "Perplexity against decoding speed",
-    caption: `Lower right is better; ${
-      front.length === 1
-        ? `${front[0]!.series.label} is best in both`
-        : `the stepped line joins the ${front.length} that no other beats in both`
-    }. Speed at ${formatNumber(context)} tokens of context. ${
-      protocol(run, { perplexity: window, speed: true })
-    }`,
-    height: 440,
-    data: [
-      {
-        type: "scatter",
-        mode: "lines",
-        x: front.map((point) => point.x),
-        y: front.map((point) => point.y),
-        line: { color: "muted", width: 1, shape: "vh" },
-        hoverinfo: "skip",
-      },
-      ...points.map((point) =>
-        pointTrace(point, false, ratioNote(point.series, series, context))
-      ),
-    ],
-    layout: {
-      xaxis: axis({
-        title: `decoded tokens a second at ${formatNumber(context)} tokens`,
-        values: xs,
-        isLog: spansDecades(xs),
-      }),
-      yaxis: axis({ title: "perplexity", values: ys, isLog: spansDecades(ys) }),
-    },
-    labels: pointLabels(points, front),
-    key: points.map((point) => point.series),
-  };
-}
-
-/** Points that no other point beats in both speed (x, more) and perplexity (y, less). */
-export function paretoFront<
-  P extends { readonly x: number; readonly y: number },
->(
-  points: readonly P[],
-): P[] {
-  return points.filter((point) =>
-    !points.some((other) =>
-      other.x >= point.x && other.y <= point.y &&
-      (other.x > point.x || other.y < point.y)
-    )
-  ).sort((a, b) => a.x - b.x);
-}
-
-function perplexityPoint(one: Series, context: number) {
-  const metrics = one.perplexity.get(context)!;
-  // Of exp(meanNll), to first order.
-  return { y: metrics.value, error: metrics.value * metrics.stderr };
 }
 
 /** Thin lines through variants that differ in nothing but the rank. */
@@ -181,6 +180,7 @@ function rankLines(points: readonly Point[]): Trace[] {
       rest,
       point.series.modelId,
       point.series.engine,
+      point.series.runName,
     ]);
     groups.set(key, [...groups.get(key) ?? [], point]);
   }
@@ -199,7 +199,22 @@ function rankLines(points: readonly Point[]): Trace[] {
   );
 }
 
-function pointTrace(point: Point, hasBar: boolean, note = ""): Trace {
+/**
+ * One mark.
+ *
+ * @param point Where.
+ * @param quantity What y is, for the reader who points at it.
+ * @param look Whether it has its error bar, what else to say, and its marker if not the usual one.
+ */
+export function pointTrace(
+  point: Point,
+  quantity: string,
+  look: {
+    readonly hasBar?: boolean;
+    readonly note?: string;
+    readonly marker?: Readonly<Record<string, unknown>>;
+  },
+): Trace {
   return {
     type: "scatter",
     mode: "markers",
@@ -209,20 +224,20 @@ function pointTrace(point: Point, hasBar: boolean, note = ""): Trace {
     error_y: {
       type: "data",
       array: [point.error],
-      visible: hasBar && point.error > 0,
+      visible: look.hasBar === true && point.error > 0,
       color: point.series.style.color,
       thickness: 1,
       width: 3,
     },
-    marker: markerOf(point.series, 10),
-    hovertemplate: `${
-      plotText(point.series.label)
-    }<br>%{x:,.4~g}, perplexity %{y:,.4~f}${note}<extra></extra>`,
+    marker: { ...markerOf(point.series, 10), ...look.marker },
+    hovertemplate: `${plotText(point.series.label)}<br>%{x:,.4~g}, ${
+      plotText(quantity)
+    } %{y:,.4~f}${plotText(look.note ?? "")}<extra></extra>`,
   };
 }
 
 /** Labels of all points, or of the best where there are too many to name them all. */
-function pointLabels(
+export function pointLabels(
   points: readonly Point[],
   best: readonly Point[],
 ): Label[] {
@@ -237,13 +252,4 @@ function pointLabels(
     text: plotText(point.series.label),
     color: point.series.style.color,
   }));
-}
-
-function ratioNote(
-  one: Series,
-  all: readonly Series[],
-  context: number,
-): string {
-  const ratio = speedup(one, all, context);
-  return ratio === undefined ? "" : `, ${ratio.toFixed(2)}× the baseline`;
 }

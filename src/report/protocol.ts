@@ -1,6 +1,7 @@
 // Sentences that state under which conditions numbers were measured.
 // Everything said here is read from the records.
 
+import type { PerplexityMetrics } from "../experiment/record.ts";
 import { formatNumber, joinWords } from "./format.ts";
 import { isObject, type RunData } from "./load.ts";
 import { engineName, mainContext, type Series } from "./series.ts";
@@ -22,9 +23,10 @@ export function modelShapes(run: RunData): string[] {
   return [...new Set(shapes)];
 }
 
-/** What a caption's numbers are: perplexities of one window length or of all, speeds, or both. */
+/** What a caption's numbers are: perplexities or divergences of one window length or of all, speeds. */
 export interface Shown {
   readonly perplexity?: number | "all";
+  readonly divergence?: number | "all";
   readonly speed?: true;
 }
 
@@ -36,9 +38,17 @@ export interface Shown {
  * @returns Sentences: text and windows, batch and repetitions, engine, machine.
  */
 export function protocol(run: RunData, shown: Shown): string {
-  const quality = shown.perplexity === undefined
-    ? ""
-    : perplexityProtocol(run, shown.perplexity);
+  // The same windows of the same text are said once.
+  const quality = [
+    ...new Set([
+      shown.perplexity === undefined
+        ? ""
+        : windowProtocol(run, "perplexity", shown.perplexity),
+      shown.divergence === undefined
+        ? ""
+        : windowProtocol(run, "divergence", shown.divergence),
+    ].filter((part) => part !== "")),
+  ].join(" Divergence: ");
   const speed = shown.speed === true ? throughputProtocol(run) : "";
   if (quality === "" && speed === "") return "";
   const engines = [
@@ -81,27 +91,26 @@ export function headlineProtocol(
   run: RunData,
 ): string {
   const context = mainContext(series);
+  const diverged = mainContext(series, "divergence");
   return protocol(run, {
     ...(context === undefined ? {} : { perplexity: context }),
+    ...(diverged === undefined ? {} : { divergence: diverged }),
     speed: true,
   });
 }
 
-/** How the perplexities were measured: text and windows. */
-export function perplexityProtocol(
-  run: RunData,
+/** How the perplexities or divergences were measured: text and windows. */
+export function windowProtocol(
+  run: Pick<RunData, "cells">,
+  measure: "perplexity" | "divergence",
   contextTokens: number | "all",
 ): string {
-  const cells = run.cells.filter((cell) =>
-    cell.measure === "perplexity" &&
-    (contextTokens === "all" || cell.contextTokens === contextTokens)
-  );
   const texts = new Set<string>();
   const counts = new Map<number, number>();
-  for (const cell of cells) {
-    if (cell.measure !== "perplexity" || cell.metrics === undefined) continue;
-    texts.add(cell.metrics.text);
-    counts.set(cell.metrics.windowTokens, cell.metrics.windows);
+  for (const { text, windows, windowTokens } of scored(run, measure)) {
+    if (contextTokens !== "all" && windowTokens !== contextTokens) continue;
+    texts.add(text);
+    counts.set(windowTokens, windows);
   }
   if (texts.size === 0) return "";
   const sorted = [...counts].sort((a, b) => a[0] - b[0]);
@@ -117,6 +126,19 @@ export function perplexityProtocol(
       formatNumber(sorted.at(-1)![0])
     } tokens (${range(sorted.map(([, count]) => count))} of each length)`;
   return `Text: ${joinWords([...texts])}, ${windows}.`;
+}
+
+/** The text and windows of every cell that scored a text. */
+export function scored(
+  { cells }: Pick<RunData, "cells">,
+  measure: "perplexity" | "divergence",
+): Pick<PerplexityMetrics, "text" | "windows" | "windowTokens">[] {
+  return cells.flatMap((cell) =>
+    (cell.measure === "perplexity" || cell.measure === "divergence") &&
+      cell.measure === measure && cell.metrics !== undefined
+      ? [cell.metrics]
+      : []
+  );
 }
 
 /** Decode steps of a repetition, as the experiment says; undefined where it does not. */
@@ -156,13 +178,14 @@ function throughputProtocol(run: RunData): string {
 export function calibrationProtocol(run: RunData): string {
   const calibration = run.experiment["calibration"];
   if (!isObject(calibration)) return "";
-  const { text, samples, tokens, seed, passes } = calibration;
+  const { text, samples, tokens, seed, seeds, passes } = calibration;
   const parts: string[] = [];
   if (typeof text === "string") parts.push(`text ${text}`);
   if (typeof samples === "number" && typeof tokens === "number") {
     parts.push(`${formatNumber(samples)} samples of ${tokens} tokens`);
   }
   if (typeof seed === "number") parts.push(`seed ${seed}`);
+  if (Array.isArray(seeds)) parts.push(`seeds ${joinWords(seeds.map(String))}`);
   if (typeof passes === "number") {
     parts.push(passes === 1 ? "one pass" : `${passes} passes`);
   }

@@ -3,7 +3,7 @@
 
 import { formatBytes, formatSignificant } from "./format.ts";
 import { isObject } from "./load.ts";
-import type { Table } from "./tables.ts";
+import type { Table } from "./table.ts";
 
 /**
  * Lists the leaves of a JSON object with their paths.

@@ -17,7 +17,8 @@ import { commandLines, commits, memoryGrowth } from "./run_facts.ts";
 import { precisionSection } from "./readme_precision.ts";
 import { collectSeries, engineName } from "./series.ts";
 import { codeSpan, markdownTable } from "./summary.ts";
-import { type Column, headlineTable, type Table } from "./tables.ts";
+import type { Column, Table } from "./table.ts";
+import { headlineTable } from "./tables.ts";
 
 const BEGIN = "<!-- results:begin -->";
 const END = "<!-- results:end -->";

@@ -7,12 +7,12 @@ import { countWord } from "./headline.ts";
 import {
   calibrationProtocol,
   machineName,
-  perplexityProtocol,
+  windowProtocol,
 } from "./protocol.ts";
 import { commits } from "./run_facts.ts";
 import { engineName } from "./series.ts";
 import { markdownTable } from "./summary.ts";
-import type { Table } from "./tables.ts";
+import type { Table } from "./table.ts";
 
 /** One run of the experiment. */
 export interface PrecisionRun {
@@ -76,7 +76,7 @@ export function precisionSection(runs: readonly PrecisionRun[]): string {
   );
   const [context] = windows;
   const conditions = [
-    ...new Set(runs.map(({ run }) => perplexityProtocol(run, "all"))),
+    ...new Set(runs.map(({ run }) => windowProtocol(run, "perplexity", "all"))),
     ...new Set(runs.map(({ run }) => calibrationProtocol(run))),
     ...new Set(
       runs.map(({ run }) => commits(run)).filter((commit) => commit !== "")

@@ -3,18 +3,17 @@
 // here, once, so that it is the same everywhere.
 
 import { pairedDelta } from "../evaluation/perplexity.ts";
-import type {
-  CacheMetrics,
-  CellRecord,
-  ConversionMetrics,
-  PerplexityMetrics,
-  ThroughputMetrics,
-  VariantRecord,
-} from "../experiment/record.ts";
+import type { CellRecord, VariantRecord } from "../experiment/record.ts";
 import { isObject, type RunData } from "./load.ts";
+import {
+  meanOverSeeds,
+  type Measurements,
+  measurementsOf,
+} from "./measurements.ts";
+import { assignStyles, type SeriesStyle } from "./series_styles.ts";
 
 /** A variant with its measurements by context length in tokens. */
-export interface Series {
+export interface Series extends Measurements {
   readonly index: number;
   /** Unique in the report. */
   readonly label: string;
@@ -22,38 +21,14 @@ export interface Series {
   readonly modelId: string;
   readonly engine: CellRecord["engine"];
   readonly isBaseline: boolean;
-  readonly perplexity: ReadonlyMap<number, PerplexityMetrics>;
-  readonly throughput: ReadonlyMap<number, ThroughputMetrics>;
-  readonly cache?: CacheMetrics;
-  readonly conversion?: ConversionMetrics;
-  /** Contexts whose throughput cell ended for want of memory. */
-  readonly outOfMemory: readonly number[];
+  /** Where several runs are compared: the run's name. */
+  readonly runName?: string;
+  /** Of one calibration seed. */
+  readonly seed?: number;
+  /** One series a calibration seed, where there are several; the measurements are then their means. */
+  readonly seeds?: readonly Series[];
   readonly style: SeriesStyle;
 }
-
-/** How a series is drawn. Colors are roles of the page's palette. */
-export interface SeriesStyle {
-  /** "ink" for the baseline, "c0" to "c6" for others. */
-  readonly color: string;
-  /** A plotly marker symbol. */
-  readonly symbol: string;
-  /** A plotly line dash. */
-  readonly dash: string;
-}
-
-/** Colors besides the baseline's; palette.ts gives each its light and dark value. */
-export const COLOR_COUNT = 7;
-
-/** Plotly marker symbols of series other than the baseline. */
-export const SYMBOLS = [
-  "circle",
-  "square",
-  "diamond",
-  "triangle-up",
-  "cross",
-  "x",
-];
-const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 /**
  * Groups the cells of a run by variant, in plan order.
@@ -76,7 +51,7 @@ export function collectSeries(run: RunData): Series[] {
   for (const cell of run.cells) {
     if (cell.measure !== "conversion") continue;
     const keys = [...groups].filter(([, [first]]) =>
-      first?.variantLabel === cell.variantLabel &&
+      first !== undefined && nameOf(first) === nameOf(cell) &&
       first.model.id === cell.model.id
     ).map(([key]) => key);
     for (const key of keys.length > 0 ? keys : [groupKey(cell)]) {
@@ -86,13 +61,15 @@ export function collectSeries(run: RunData): Series[] {
   const named = baselineName(run);
   const drafts = [...groups.values()].map((cells) => {
     const first = cells[0]!;
-    const parts = [first.variantLabel];
-    if (several.models) parts.push(first.model.id);
-    if (several.engines) parts.push(engineName(first));
+    const suffix = [
+      ...several.models ? [first.model.id] : [],
+      ...several.engines ? [engineName(first)] : [],
+    ];
     return {
       first,
       cells,
-      label: parts.join(" · "),
+      suffix,
+      label: [nameOf(first), ...suffix].join(" · "),
       isBaseline: first.variantLabel === named ||
         first.variant.method === named,
     };
@@ -102,16 +79,50 @@ export function collectSeries(run: RunData): Series[] {
     isBaseline: draft.isBaseline,
     variant: draft.first.variant,
   })));
-  return drafts.map(({ first, cells, label, isBaseline }, index) => ({
-    index,
-    label,
-    variant: first.variant,
-    modelId: first.model.id,
-    engine: first.engine,
-    isBaseline,
-    ...measurements(cells),
-    style: styles[index]!,
-  }));
+  return drafts.map(({ first, cells, suffix, label, isBaseline }, index) => {
+    const common = {
+      index,
+      variant: first.variant,
+      modelId: first.model.id,
+      engine: first.engine,
+      isBaseline,
+      style: styles[index]!,
+    };
+    const seeds = bySeed(cells).map(([seed, own]): Series => ({
+      ...common,
+      label: [own[0]!.variantLabel, ...suffix].join(" · "),
+      seed,
+      ...measurementsOf(own),
+    }));
+    return {
+      ...common,
+      label,
+      ...(seeds.length === 0
+        ? measurementsOf(cells)
+        : { seeds, ...meanOverSeeds(seeds) }),
+    };
+  });
+}
+
+/** A series with its seeds one by one, for tables that list each. */
+export function eachSeed(series: readonly Series[]): Series[] {
+  return series.flatMap((one) => one.seeds ?? [one]);
+}
+
+/** The cells of each calibration seed, ascending; empty where none is named. */
+function bySeed(cells: readonly CellRecord[]): [number, CellRecord[]][] {
+  const seeds = new Map<number, CellRecord[]>();
+  for (const cell of cells) {
+    if (cell.calibrationSeed !== undefined && cell.variantGroup !== undefined) {
+      append(seeds, cell.calibrationSeed, cell);
+    }
+  }
+  return [...seeds].sort((a, b) => a[0] - b[0]);
+}
+
+/** What the seeds of a variant share, else the variant's label. */
+function nameOf({ variantGroup, variantLabel }: CellRecord): string {
+  return variantGroup ?? variantLabel;
 }
 
 /** The baseline of a series: of the same model, and of the same engine where there is one. */
@@ -120,7 +131,8 @@ export function baselineOf(
   all: readonly Series[],
 ): Series | undefined {
   const candidates = all.filter((other) =>
-    other.isBaseline && other.modelId === series.modelId
+    other.isBaseline && other.modelId === series.modelId &&
+    other.runName === series.runName
   );
   return candidates.find((other) =>
     other.engine.name === series.engine.name &&
@@ -168,15 +180,18 @@ export function deltaNll(
 const USUAL_WINDOW = 2048;
 
 /**
- * The context at which most series have a perplexity; of equals the usual
+ * The context at which most series have a measurement; of equals the usual
  * window of 2,048 tokens, else the longest.
  *
- * @returns undefined where no perplexity was measured.
+ * @returns undefined where there is none.
  */
-export function mainContext(all: readonly Series[]): number | undefined {
+export function mainContext(
+  all: readonly Series[],
+  measure: "perplexity" | "divergence" = "perplexity",
+): number | undefined {
   const counts = new Map<number, number>();
   for (const series of all) {
-    for (const context of series.perplexity.keys()) {
+    for (const context of series[measure].keys()) {
       counts.set(context, (counts.get(context) ?? 0) + 1);
     }
   }
@@ -190,7 +205,7 @@ export function mainContext(all: readonly Series[]): number | undefined {
 /** Contexts of a measure over all series, ascending. */
 export function contextsOf(
   all: readonly Series[],
-  measure: "perplexity" | "throughput",
+  measure: "perplexity" | "divergence" | "throughput",
 ): number[] {
   const contexts = new Set(all.flatMap((series) => [
     ...series[measure].keys(),
@@ -221,124 +236,11 @@ function baselineName(run: RunData): string {
 }
 
 function groupKey(cell: CellRecord): string {
-  return JSON.stringify([cell.variantLabel, cell.model.id, engineName(cell)]);
+  return JSON.stringify([nameOf(cell), cell.model.id, engineName(cell)]);
 }
 
 function append<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
   const group = groups.get(key);
   if (group === undefined) groups.set(key, [value]);
   else group.push(value);
-}
-
-function measurements(cells: readonly CellRecord[]) {
-  const perplexity = new Map<number, PerplexityMetrics>();
-  const throughput = new Map<number, ThroughputMetrics>();
-  const outOfMemory: number[] = [];
-  let cache: CacheMetrics | undefined;
-  let conversion: ConversionMetrics | undefined;
-  for (const cell of cells) {
-    if (
-      cell.status === "oom" && cell.measure === "throughput" &&
-      cell.contextTokens !== undefined
-    ) outOfMemory.push(cell.contextTokens);
-    if (cell.status !== "ok" || cell.metrics === undefined) continue;
-    if (cell.measure === "perplexity") {
-      perplexity.set(
-        cell.contextTokens ?? cell.metrics.windowTokens,
-        cell.metrics,
-      );
-    } else if (cell.measure === "throughput") {
-      throughput.set(cell.contextTokens ?? 0, cell.metrics);
-    } else if (cell.measure === "cache") {
-      // The longest context states the measured bytes best.
-      if (
-        cache === undefined || cell.metrics.measuredTokens >
-          cache.measuredTokens
-      ) cache = cell.metrics;
-    } else if (cell.measure === "conversion") conversion = cell.metrics;
-  }
-  return {
-    perplexity: new Map([...perplexity].sort((a, b) => a[0] - b[0])),
-    throughput: new Map([...throughput].sort((a, b) => a[0] - b[0])),
-    outOfMemory,
-    ...(cache === undefined ? {} : { cache }),
-    ...(conversion === undefined ? {} : { conversion }),
-  };
-}
-
-/**
- * Options that may tell members of one color apart, the first choice first:
- * what has the others in common then shares its color.
- */
-const MARK_OPTIONS: readonly (readonly string[])[] = [
-  ["kvLoraRank"],
-  ["balanceKv"],
-  ["kvLoraRank", "balanceKv"],
-  ["kvLoraRank", "qkRopeHeadDim"],
-  ["kvLoraRank", "qkRopeHeadDim", "balanceKv"],
-];
-
-/**
- * Gives every series its look. Few variants have a color each. Many variants
- * share a color by what they have in common and differ by symbol and dash,
- * where the palette suffices for that.
- */
-function assignStyles(
-  series: readonly {
-    readonly isBaseline: boolean;
-    readonly variant: VariantRecord;
-  }[],
-): SeriesStyle[] {
-  const others = series.filter((one) => !one.isBaseline).map((one) =>
-    one.variant
-  );
-  const isFew = others.length <= COLOR_COUNT;
-  const places = isFew
-    ? others.map((_, index) => ({ color: index, mark: index }))
-    : MARK_OPTIONS.map((options) => placesBy(others, options)).find((found) =>
-      found !== undefined
-    ) ?? others.map((_, index) => ({
-      color: index % COLOR_COUNT,
-      mark: Math.floor(index / COLOR_COUNT),
-    }));
-  let next = 0;
-  return series.map((one) => {
-    if (one.isBaseline) return { color: "ink", symbol: "star", dash: "solid" };
-    const { color, mark } = places[next++]!;
-    return {
-      color: `c${color}`,
-      symbol: SYMBOLS[mark % SYMBOLS.length]!,
-      dash: isFew ? "solid" : DASHES[mark % DASHES.length]!,
-    };
-  });
-}
-
-/** Colors by all but `options`, marks by `options`; undefined where that gives too many of either or the same look twice. */
-function placesBy(
-  variants: readonly VariantRecord[],
-  options: readonly string[],
-): { color: number; mark: number }[] | undefined {
-  const families = new Map<string, number>();
-  const marks = new Map<string, number>();
-  const numberOf = (known: Map<string, number>, key: string) => {
-    const number = known.get(key) ?? known.size;
-    known.set(key, number);
-    return number;
-  };
-  const places = variants.map((variant) => {
-    const entries = Object.entries(variant);
-    const rest = entries.filter(([key]) => !options.includes(key));
-    return {
-      color: numberOf(families, JSON.stringify(rest)),
-      mark: numberOf(
-        marks,
-        JSON.stringify(options.map((option) => variant[option])),
-      ),
-    };
-  });
-  const looks = new Set(places.map(({ color, mark }) => `${color} ${mark}`));
-  return families.size > 1 && families.size <= COLOR_COUNT &&
-      marks.size <= SYMBOLS.length && looks.size === variants.length
-    ? places
-    : undefined;
 }

@@ -24,12 +24,9 @@ import {
 } from "./run_facts.ts";
 import { collectSeries } from "./series.ts";
 import { stageLine } from "./stage_line.ts";
-import {
-  headlineTable,
-  perplexityTable,
-  type Table,
-  throughputTable,
-} from "./tables.ts";
+import { perplexityTable, throughputTable } from "./measure_tables.ts";
+import type { Table } from "./table.ts";
+import { headlineTable } from "./tables.ts";
 
 /**
  * Renders the Markdown twin of the report.

@@ -1,262 +1,212 @@
-// The report's tables as data: text cells, ready for HTML and for Markdown.
+// The headline table: cache, quality, divergence and speed, one row a variant.
 
-import type { ThroughputMetrics } from "../experiment/record.ts";
+import { formatNumber, formatPercent } from "./format.ts";
+import { type ParetoFront, paretoFront } from "./pareto.ts";
 import {
-  formatBytes,
-  formatDelta,
-  formatNumber,
-  formatPercent,
-  formatPerplexity,
-  formatPerplexityError,
-  formatRate,
-  formatRatio,
-  formatSignificant,
-} from "./format.ts";
+  agreementCell,
+  decodeCell,
+  deltaCell,
+  klCell,
+  perplexityCell,
+} from "./quantities.ts";
+import { contextsOf, mainContext, type Series } from "./series.ts";
 import {
-  baselineOf,
-  contextsOf,
-  deltaNll,
-  mainContext,
-  type Series,
-} from "./series.ts";
-
-/** A table, caption aside. */
-export interface Table {
-  readonly columns: readonly Column[];
-  readonly rows: readonly Row[];
-}
-
-/** A column; neighbors of one group share a heading. */
-export interface Column {
-  readonly group?: string;
-  readonly head: string;
-  /** Group and head in few words, where a table has one line of headings. */
-  readonly short?: string;
-  readonly align: "left" | "right";
-}
-
-/** A row of as many cells as there are columns. */
-export interface Row {
-  readonly cells: readonly TableCell[];
-  /** The series that the row describes; its mark is shown. */
-  readonly series?: Series;
-  readonly tone?: "baseline" | "bad";
-}
-
-/** A number and what qualifies it: an error, an interval, a ratio. */
-export interface TableCell {
-  readonly text: string;
-  readonly note?: string;
-}
+  type Column,
+  numberCell,
+  type Table,
+  type TableCell,
+} from "./table.ts";
 
 /** Contexts of throughput that the headline table shows; the data below the figure has all. */
 const HEADLINE_CONTEXTS = 4;
+
+interface Quantity {
+  readonly column: Column;
+  read(one: Series): TableCell;
+}
 
 /**
  * The headline table: one row a variant.
  *
  * @param series All series.
+ * @param front The Pareto front. @default that of the series
  * @returns The table; a column without any value is left out.
  */
-export function headlineTable(series: readonly Series[]): Table {
-  const context = mainContext(series);
-  const columns: Column[] = [{ head: "Variant", align: "left" }];
-  const readers: ((one: Series) => TableCell)[] = [
-    (one) => ({ text: one.label }),
+export function headlineTable(
+  series: readonly Series[],
+  front: ParetoFront | undefined = paretoFront(series),
+): Table {
+  const quantities = [
+    ...cacheQuantities(series),
+    ...qualityQuantities(series),
+    ...divergenceQuantities(series),
+    ...speedQuantities(series),
+    ...front === undefined ? [] : [paretoQuantity(front)],
   ];
-  const add = (
-    group: string | undefined,
-    head: string,
-    short: string,
-    reader: (one: Series) => TableCell,
-  ) => {
-    columns.push({
-      ...(group === undefined ? {} : { group }),
-      head,
-      short,
-      align: "right",
-    });
-    readers.push(reader);
-  };
-
-  if (series.some((one) => one.cache !== undefined)) {
-    const group = "KV cache";
-    add(
-      group,
-      "numbers a token and layer",
-      "cached numbers/token/layer",
-      (one) => ({
-        text: formatElements(one.cache?.elementsPerTokenPerLayer),
-      }),
-    );
-    add(group, "bytes a token", "cache bytes/token", (one) => ({
-      text: formatNumber(one.cache?.bytesPerToken),
-    }));
-    add(group, "change", "cache change", (one) => ({
-      text: one.isBaseline || one.cache === undefined
-        ? "–"
-        : formatPercent(-one.cache.reduction),
-    }));
-  }
-  if (context !== undefined) {
-    const group = `Quality, ${formatNumber(context)}-token windows`;
-    add(
-      group,
-      "perplexity",
-      `perplexity at ${formatNumber(context)}`,
-      (one) => perplexityCell(one, context),
-    );
-    add(group, "ΔNLL [95 % CI], nats", "ΔNLL [95 % CI], nats", (one) => {
-      const delta = deltaNll(one, series, context);
-      return {
-        text: formatDelta(delta?.value),
-        ...(delta?.ci95 === undefined ? {} : {
-          note: `[${formatDelta(delta.ci95[0])}, ${
-            formatDelta(delta.ci95[1])
-          }]`,
-        }),
-      };
-    });
-  }
-  for (const tokens of thin(contextsOf(series, "throughput"))) {
-    add(
-      "Decoding, tokens/s (ratio) by context",
-      formatNumber(tokens),
-      `tokens/s at ${formatNumber(tokens)}`,
-      (one) => decodeCell(one, series, tokens),
-    );
-  }
+  const isCompared = series.some(({ runName }) => runName !== undefined);
   return {
-    columns,
+    columns: [
+      { head: "Variant", name: "variant", align: "left" },
+      ...isCompared
+        ? [{ head: "Run", name: "run", align: "left" as const }]
+        : [],
+      ...quantities.map(({ column }) => column),
+    ],
     rows: series.map((one) => ({
-      cells: readers.map((reader) => reader(one)),
+      cells: [
+        { text: one.label, fields: { calibrationSeeds: one.seeds?.length } },
+        ...isCompared ? [{ text: one.runName ?? "–" }] : [],
+        ...quantities.map(({ read }) => read(one)),
+      ],
       series: one,
       ...(one.isBaseline ? { tone: "baseline" as const } : {}),
     })),
   };
 }
 
-/**
- * Speed and memory of every throughput cell.
- *
- * @param series All series.
- * @param steps Decode steps of a repetition, where known.
- */
-export function throughputTable(
-  series: readonly Series[],
-  steps?: number,
-): Table {
-  return {
-    columns: [
-      { head: "Variant", align: "left" },
-      { head: "context", align: "right" },
-      { head: "batch", align: "right" },
-      { head: "prefill, tokens/s", align: "right" },
-      { head: "decode, tokens/s", align: "right" },
-      { head: "ratio", align: "right" },
-      { head: "step p50, ms", align: "right" },
-      { head: "step p95, ms", align: "right" },
-      { head: "times taken", align: "right" },
-      { head: "weights and cache", align: "right" },
-    ],
-    rows: series.flatMap((one) =>
-      [...one.throughput].map(([context, metrics]) => ({
-        series: one,
-        cells: [
-          one.label,
-          formatNumber(context),
-          formatNumber(metrics.batchSize),
-          formatRate(metrics.prefillTokensPerSecond),
-          formatRate(metrics.decodeTokensPerSecond),
-          formatRatio(speedup(one, series, context)),
-          formatSignificant(metrics.p50Ms),
-          formatSignificant(metrics.p95Ms),
-          timesTaken(one, metrics, steps),
-          formatBytes(metrics.memoryBytes),
-        ].map((text) => ({ text })),
-      }))
-    ),
-  };
-}
-
-/**
- * How often the clock was read. Steps that are submitted together have one time
- * for all; earlier records of such an engine have the steps, and are shown so.
- */
-function timesTaken(
-  { engine }: Series,
-  { decodeSamples, repetitions }: ThroughputMetrics,
-  steps: number | undefined,
-): string {
-  const isSteps = engine.name === "webgpu" && steps !== undefined &&
-    steps > 1 && decodeSamples === repetitions * steps;
-  return formatNumber(decodeSamples) + (isSteps ? " steps" : "");
-}
-
-/** Perplexity at every context, a row a variant. */
-export function perplexityTable(series: readonly Series[]): Table {
-  const contexts = contextsOf(series, "perplexity");
-  return {
-    columns: [
-      { head: "Variant", align: "left" },
-      ...contexts.map((context): Column => ({
-        group: "Perplexity by window length, tokens",
-        head: formatNumber(context),
+function cacheQuantities(series: readonly Series[]): Quantity[] {
+  if (!series.some((one) => one.cache !== undefined)) return [];
+  const group = "KV cache";
+  return [
+    {
+      column: {
+        group,
+        head: "numbers a token and layer",
+        short: "cached numbers/token/layer",
+        name: "cachedNumbersPerTokenPerLayer",
+        about:
+          "Numbers that the cache keeps a token and layer, mean over layers",
         align: "right",
-      })),
-    ],
-    rows: series.filter((one) => one.perplexity.size > 0).map((one) => ({
-      series: one,
-      cells: [
-        { text: one.label },
-        ...contexts.map((context) => perplexityCell(one, context)),
-      ],
-    })),
-  };
+      },
+      read: (one) =>
+        numberCell(one.cache?.elementsPerTokenPerLayer, formatElements),
+    },
+    {
+      column: {
+        group,
+        head: "bytes a token",
+        short: "cache bytes/token",
+        name: "cacheBytesPerToken",
+        about: "Bytes that the cache of all layers takes a token",
+        align: "right",
+      },
+      read: (one) => numberCell(one.cache?.bytesPerToken, formatNumber),
+    },
+    {
+      column: {
+        group,
+        head: "change",
+        short: "cache change",
+        name: "cacheChangeRatio",
+        about: "Change of the cache’s bytes against the original model’s",
+        align: "right",
+      },
+      read: (one) => ({
+        text: one.isBaseline || one.cache === undefined
+          ? "–"
+          : formatPercent(-one.cache.reduction),
+        value: one.cache === undefined ? null : -one.cache.reduction || 0,
+      }),
+    },
+  ];
 }
 
-/** Decoding speed relative to the baseline at one context. */
-export function speedup(
-  one: Series,
-  all: readonly Series[],
-  contextTokens: number,
-): number | undefined {
-  const own = one.throughput.get(contextTokens)?.decodeTokensPerSecond;
-  const base = baselineOf(one, all)?.throughput.get(contextTokens)
-    ?.decodeTokensPerSecond;
-  return one.isBaseline || own === undefined || base === undefined
-    ? undefined
-    : own / base;
+function qualityQuantities(series: readonly Series[]): Quantity[] {
+  const context = mainContext(series);
+  if (context === undefined) return [];
+  const tokens = formatNumber(context);
+  const group = `Quality, ${tokens}-token windows`;
+  return [
+    {
+      column: {
+        group,
+        head: "perplexity",
+        short: `perplexity at ${tokens}`,
+        name: `perplexityAt${context}`,
+        about: `Perplexity of windows of ${tokens} tokens; less is better`,
+        align: "right",
+      },
+      read: (one) => perplexityCell(one, context),
+    },
+    {
+      column: {
+        group,
+        head: "ΔNLL [95 % CI], nats",
+        short: "ΔNLL [95 % CI], nats",
+        name: `deltaNllNatsAt${context}`,
+        about:
+          "Mean negative log-likelihood a token minus the baseline’s on the same windows",
+        align: "right",
+      },
+      read: (one) => deltaCell(one, series, context),
+    },
+  ];
 }
 
-function perplexityCell(one: Series, context: number): TableCell {
-  const metrics = one.perplexity.get(context);
-  if (metrics === undefined) return { text: "–" };
-  // Of exp(meanNll), to first order.
-  const error = metrics.value * metrics.stderr;
+function divergenceQuantities(series: readonly Series[]): Quantity[] {
+  const context = mainContext(series, "divergence");
+  if (context === undefined) return [];
+  const tokens = formatNumber(context);
+  const group = `Divergence, ${tokens}-token windows`;
+  return [
+    {
+      column: {
+        group,
+        head: "KL, nats",
+        short: `KL at ${tokens}, nats`,
+        name: `klNatsAt${context}`,
+        about:
+          "KL(original || variant) a predicted token over the whole vocabulary; less is better",
+        align: "right",
+      },
+      read: (one) => klCell(one, context),
+    },
+    {
+      column: {
+        group,
+        head: "top-1 agreement",
+        short: `top-1 agreement at ${tokens}`,
+        name: `top1AgreementAt${context}`,
+        about:
+          "Share of predictions whose most likely token is the original’s; more is better",
+        align: "right",
+      },
+      read: (one) => agreementCell(one, context),
+    },
+  ];
+}
+
+function speedQuantities(series: readonly Series[]): Quantity[] {
+  return thin(contextsOf(series, "throughput")).map((tokens) => ({
+    column: {
+      group: "Decoding, tokens/s (ratio) by context",
+      head: formatNumber(tokens),
+      short: `tokens/s at ${formatNumber(tokens)}`,
+      name: `decodeTokensPerSecondAt${tokens}`,
+      about: `Decoded tokens a second behind ${
+        formatNumber(tokens)
+      } cached tokens; × relative to the baseline; more is better`,
+      align: "right",
+    },
+    read: (one) => decodeCell(one, series, tokens),
+  }));
+}
+
+function paretoQuantity({ judged, front }: ParetoFront): Quantity {
   return {
-    text: formatPerplexity(metrics.value),
-    ...(metrics.windows > 1
-      ? { note: `± ${formatPerplexityError(metrics.value, error)}` }
-      : {}),
-  };
-}
-
-function decodeCell(
-  one: Series,
-  all: readonly Series[],
-  context: number,
-): TableCell {
-  const metrics = one.throughput.get(context);
-  if (metrics === undefined) {
-    return {
-      text: one.outOfMemory.includes(context) ? "no memory" : "–",
-    };
-  }
-  const ratio = speedup(one, all, context);
-  return {
-    text: formatRate(metrics.decodeTokensPerSecond),
-    ...(ratio === undefined ? {} : { note: formatRatio(ratio) }),
+    column: {
+      head: "Pareto-optimal",
+      name: "paretoOptimal",
+      about:
+        "Whether no other variant is as good in all that is compared and better in one",
+      align: "left",
+    },
+    read: (one) =>
+      !judged.has(one)
+        ? { text: "–", value: null }
+        : front.has(one)
+        ? { text: "yes", value: true }
+        : { text: "no", value: false },
   };
 }
 

@@ -1,0 +1,106 @@
+// Which variants no other beats: in perplexity, cache bytes a token and, where
+// it was measured, decoding speed.
+
+import { formatNumber, joinWords } from "./format.ts";
+import { contextsOf, mainContext, type Series } from "./series.ts";
+
+/** What was compared, and what came out of it. */
+export interface ParetoFront {
+  /** Window of the perplexities, tokens. */
+  readonly window: number;
+  /** Context of the speeds, tokens; absent where speed was not compared. */
+  readonly speedContext?: number;
+  /** Series that have all that is compared. */
+  readonly judged: ReadonlySet<Series>;
+  /** Of these, those that no other beats. */
+  readonly front: ReadonlySet<Series>;
+  /** Series with a perplexity and a cache size that lack the speed. */
+  readonly unjudged: readonly Series[];
+}
+
+/**
+ * Finds the Pareto front over perplexity (less is better), cache bytes a token
+ * (less) and decoded tokens a second (more). Means are compared as they are,
+ * errors aside.
+ *
+ * @param series All series.
+ * @param withSpeed Whether speeds may be compared: they may not across machines. @default true
+ * @returns undefined where fewer than two series have a perplexity and a cache size.
+ */
+export function paretoFront(
+  series: readonly Series[],
+  withSpeed = true,
+): ParetoFront | undefined {
+  const window = mainContext(series);
+  if (window === undefined) return undefined;
+  const sized = series.filter((one) =>
+    one.perplexity.has(window) && one.cache !== undefined
+  );
+  if (sized.length < 2) return undefined;
+  const speedContext = withSpeed ? commonSpeedContext(sized) : undefined;
+  const judged = speedContext === undefined
+    ? sized
+    : sized.filter((one) => one.throughput.has(speedContext));
+  const costs = new Map(judged.map((one) => [one, [
+    one.perplexity.get(window)!.value,
+    one.cache!.bytesPerToken,
+    ...speedContext === undefined
+      ? []
+      : [-one.throughput.get(speedContext)!.decodeTokensPerSecond],
+  ]]));
+  const front = judged.filter((one) =>
+    !judged.some((other) => dominates(costs.get(other)!, costs.get(one)!))
+  );
+  return {
+    window,
+    ...(speedContext === undefined ? {} : { speedContext }),
+    judged: new Set(judged),
+    front: new Set(front),
+    unjudged: sized.filter((one) => !judged.includes(one)),
+  };
+}
+
+/** The longest context at which all series have a speed, else most of them and at least two. */
+function commonSpeedContext(series: readonly Series[]): number | undefined {
+  const contexts = contextsOf(series, "throughput");
+  const timed = (tokens: number) =>
+    series.filter((one) => one.throughput.has(tokens)).length;
+  return contexts.findLast((tokens) => timed(tokens) === series.length) ??
+    contexts.findLast((tokens) =>
+      timed(tokens) >= Math.max(2, series.length / 2)
+    );
+}
+
+/**
+ * Whether the first is nowhere worse and somewhere better.
+ *
+ * @param a Costs, less is better.
+ * @param b As many.
+ */
+export function dominates(a: readonly number[], b: readonly number[]): boolean {
+  return a.every((cost, i) => cost <= b[i]!) &&
+    a.some((cost, i) => cost < b[i]!);
+}
+
+/** What "Pareto-optimal" means for a front, in one or two sentences. */
+export function paretoMeaning(front: ParetoFront | undefined): string {
+  if (front === undefined) return "";
+  const { window, speedContext, unjudged } = front;
+  const compared = [
+    `perplexity at ${formatNumber(window)} tokens`,
+    "cache bytes a token",
+    ...speedContext === undefined
+      ? []
+      : [`decoding speed at ${formatNumber(speedContext)} tokens`],
+  ];
+  const left = unjudged.length === 0
+    ? ""
+    : ` Not judged, as their speed was not measured there: ${
+      joinWords(unjudged.map(({ label }) => label))
+    }.`;
+  return `Pareto-optimal: no other variant is as good in ${
+    joinWords(compared)
+  } and better in one, errors aside${
+    speedContext === undefined ? " (speed is not compared)" : ""
+  }.${left}`;
+}

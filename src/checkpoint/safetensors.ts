@@ -4,13 +4,20 @@
 // A file is hostile until its header is checked: nothing is allocated from a
 // number that the file's own size does not bear out.
 
+import { basename, dirname, join } from "node:path";
 import { DTYPE_BYTES, toFloat32 } from "../base/dtype.ts";
 import type { DType } from "../base/dtype.ts";
 import { CheckpointError, UnsupportedModelError } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 import { type Tensor, tensor } from "../base/tensor.ts";
 import { assertFinite } from "./finite.ts";
 import { RandomAccessFile } from "./random_access_file.ts";
-import { isJsonObject, parseJsonObject } from "./strict_json.ts";
+import {
+  decodeUtf8,
+  isJsonObject,
+  parseJsonObject,
+  readJsonObject,
+} from "./strict_json.ts";
 import type { TensorInfo, TensorSource } from "./tensor_source.ts";
 
 /** The format's own limit. */
@@ -70,17 +77,13 @@ export function readSafetensorsHeader(
   if (bytes[0] !== 0x7b) {
     throw new CheckpointError(`Cannot read ${what} as it must begin with {`);
   }
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-      bytes,
-    );
-  } catch {
-    throw new CheckpointError(`Cannot read ${what} as it is not UTF-8`);
-  }
+  const header = parseJsonObject(decodeUtf8(bytes, what), what);
   const entries: SafetensorsEntry[] = [];
-  for (const [name, value] of Object.entries(parseJsonObject(text, what))) {
-    if (name === "__metadata__") continue;
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      checkMetadata(value, what);
+      continue;
+    }
     entries.push(checkEntry(name, value, dataStart, file));
   }
   entries.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
@@ -88,7 +91,9 @@ export function readSafetensorsHeader(
   for (const entry of entries) {
     if (entry.offset !== end) {
       throw new CheckpointError(
-        `Cannot read ${file.path} as tensor data must neither overlap nor leave holes: "${entry.name}" begins at byte ${entry.offset}, the one before ends at ${end}`,
+        `Cannot read ${file.path} as tensor data must neither overlap nor leave holes: ${
+          excerpt(entry.name)
+        } begins at byte ${entry.offset}, the one before ends at ${end}`,
       );
     }
     end += entry.byteLength;
@@ -101,6 +106,18 @@ export function readSafetensorsHeader(
   return entries;
 }
 
+function checkMetadata(value: unknown, what: string): void {
+  if (
+    isJsonObject(value) &&
+    Object.values(value).every((text) => typeof text === "string")
+  ) return;
+  throw new CheckpointError(
+    `Cannot read ${what} as __metadata__ must be an object of strings: current value is ${
+      excerpt(value)
+    }`,
+  );
+}
+
 function checkEntry(
   name: string,
   value: unknown,
@@ -109,7 +126,7 @@ function checkEntry(
 ): SafetensorsEntry {
   const fail = (reason: string): never => {
     throw new CheckpointError(
-      `Cannot read tensor "${name}" of ${file.path} as ${reason}`,
+      `Cannot read tensor ${excerpt(name)} of ${file.path} as ${reason}`,
     );
   };
   if (!isJsonObject(value)) return fail("its header entry is not an object");
@@ -122,16 +139,20 @@ function checkEntry(
     ? OTHER_TYPE_BITS[dtype]
     : undefined;
   if (bits === undefined) {
-    return fail(`its dtype is unknown: ${JSON.stringify(dtype)}`);
+    return fail(
+      `its dtype is unknown: ${excerpt(dtype)}; allowed: ${
+        Object.keys(STORED_DTYPES).join(", ")
+      }`,
+    );
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
-    return fail(`its shape is not a list of sizes: ${JSON.stringify(shape)}`);
+    return fail(`its shape is not a list of sizes: ${excerpt(shape)}`);
   }
   if (
     !Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)
   ) {
     return fail(
-      `its data_offsets are not two byte numbers: ${JSON.stringify(offsets)}`,
+      `its data_offsets are not two byte numbers: ${excerpt(offsets)}`,
     );
   }
   const [begin, end] = offsets as [number, number];
@@ -147,14 +168,14 @@ function checkEntry(
   for (const axis of shape as number[]) {
     elements *= axis;
     if (!Number.isSafeInteger(elements * bits)) {
-      return fail(`its shape [${shape}] has too many elements`);
+      return fail(`its shape ${excerpt(shape)} has too many elements`);
     }
   }
   if (elements * bits !== (end - begin) * 8) {
     return fail(
-      `shape [${shape}] of ${dtype} takes ${elements * bits / 8} bytes: ${
-        end - begin
-      } are stored`,
+      `shape ${excerpt(shape)} of ${dtype} takes ${
+        elements * bits / 8
+      } bytes: ${end - begin} are stored`,
     );
   }
   return {
@@ -195,20 +216,24 @@ class SafetensorsSource implements TensorSource {
     const found = this.#entries.get(name);
     if (found === undefined) {
       throw new CheckpointError(
-        `Cannot read tensor "${name}" as the checkpoint has none of that name`,
+        `Cannot read tensor ${
+          excerpt(name)
+        } as the checkpoint has none of that name`,
       );
     }
     const [file, entry] = found;
     const dtype = STORED_DTYPES[entry.storedType];
     if (dtype === undefined) {
       throw new UnsupportedModelError(
-        `Cannot read tensor "${name}" as its stored type must be one of ${
+        `Cannot read tensor ${
+          excerpt(name)
+        } of ${file.path} as its stored type must be one of ${
           Object.keys(STORED_DTYPES).join(", ")
         }: current value is ${entry.storedType}`,
       );
     }
     const data = toFloat32(file.read(entry.offset, entry.byteLength), dtype);
-    assertFinite(data, `tensor "${name}" of ${file.path}`);
+    assertFinite(data, `tensor ${excerpt(name)} of ${file.path}`);
     return tensor(data, entry.shape);
   }
 
@@ -241,24 +266,26 @@ export async function openSafetensorsIndex(
   indexName = "model.safetensors.index.json",
 ): Promise<{ tensors: TensorSource; shards: readonly string[] }> {
   const path = `${folder}/${indexName}`;
-  const map =
-    parseJsonObject(await Deno.readTextFile(path), path)["weight_map"];
-  if (!isJsonObject(map)) {
+  const map = (await readJsonObject(path))["weight_map"];
+  if (!isJsonObject(map) || Object.keys(map).length === 0) {
     throw new CheckpointError(
-      `Cannot read ${path} as weight_map must be an object`,
+      `Cannot read ${path} as weight_map must be an object that names tensors: current value is ${
+        excerpt(map)
+      }`,
     );
   }
   for (const shard of Object.values(map)) {
     if (typeof shard !== "string" || !isShardName(shard)) {
       throw new CheckpointError(
         `Cannot read ${path} as a shard must be a .safetensors file in the same folder: current value is ${
-          JSON.stringify(shard)
+          excerpt(shard)
         }`,
       );
     }
   }
   const weightMap = new Map(Object.entries(map) as [string, string][]);
   const shards = [...new Set(weightMap.values())].sort();
+  for (const shard of shards) await refuseOutsideLink(folder, shard, path);
   const tensors = await openShards(
     shards.map((shard) => `${folder}/${shard}`),
     weightMap,
@@ -269,6 +296,35 @@ export async function openSafetensorsIndex(
 /** A plain file name: no folder, no drive, no parent. */
 export function isShardName(name: string): boolean {
   return /^[\w][\w.-]*\.safetensors$/.test(name);
+}
+
+/**
+ * Refuses a shard that is missing or, by a symbolic link, somewhere else. Hugging
+ * Face's cache links snapshots/COMMIT/x to blobs/HASH, in the same repository.
+ */
+async function refuseOutsideLink(
+  folder: string,
+  shard: string,
+  index: string,
+): Promise<void> {
+  const home = await Deno.realPath(folder);
+  const blobs = join(home, "..", "..", "blobs");
+  let target: string;
+  try {
+    target = await Deno.realPath(join(folder, shard));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new CheckpointError(
+      `Cannot read ${index} as it names ${shard}, which is not in the folder`,
+    );
+  }
+  const inside = dirname(target) === home ||
+    (basename(dirname(home)) === "snapshots" && dirname(target) === blobs);
+  if (!inside) {
+    throw new CheckpointError(
+      `Cannot read ${index} as a shard must be in the same folder: ${shard} links to ${target}`,
+    );
+  }
 }
 
 /** Opens files; with a weight map, each tensor comes from the shard that the map names. */
@@ -286,7 +342,9 @@ async function openShards(
         const shard = weightMap?.get(entry.name);
         if (weightMap && !path.endsWith(`/${shard}`)) {
           throw new CheckpointError(
-            `Cannot read ${path} as it has a tensor "${entry.name}" that the index ${
+            `Cannot read ${path} as it has a tensor ${
+              excerpt(entry.name)
+            } that the index ${
               shard === undefined ? "does not list" : `places in ${shard}`
             }`,
           );
@@ -297,7 +355,9 @@ async function openShards(
     for (const [name, shard] of weightMap ?? []) {
       if (!entries.has(name)) {
         throw new CheckpointError(
-          `Cannot read tensor "${name}" as the index places it in ${shard}, which does not have it`,
+          `Cannot read tensor ${
+            excerpt(name)
+          } as the index places it in ${shard}, which does not have it`,
         );
       }
     }

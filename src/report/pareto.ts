@@ -60,15 +60,16 @@ export function paretoFront(
   };
 }
 
-/** The longest context at which all series have a speed, else most of them and at least two. */
+/** The context at which most series have a speed, the longest of equals; undefined where fewer than half have one. */
 function commonSpeedContext(series: readonly Series[]): number | undefined {
-  const contexts = contextsOf(series, "throughput");
   const timed = (tokens: number) =>
     series.filter((one) => one.throughput.has(tokens)).length;
-  return contexts.findLast((tokens) => timed(tokens) === series.length) ??
-    contexts.findLast((tokens) =>
-      timed(tokens) >= Math.max(2, series.length / 2)
-    );
+  const [best] = contextsOf(series, "throughput").sort((a, b) =>
+    timed(b) - timed(a) || b - a
+  );
+  return best !== undefined && timed(best) >= Math.max(2, series.length / 2)
+    ? best
+    : undefined;
 }
 
 /**

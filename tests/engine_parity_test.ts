@@ -19,6 +19,11 @@ import { OnnxSession } from "../src/engine/onnx/onnx_session.ts";
 import { openEngine } from "../src/engine/open.ts";
 import { assertClose } from "./fixtures/assert_close.ts";
 import {
+  checkDivergence,
+  checkHidden,
+  checkNoDivergence,
+} from "./fixtures/divergence_checks.ts";
+import {
   onlyLayer,
   PARITY_MODELS,
   rotaryExtremes,
@@ -74,6 +79,21 @@ for (const [name, options] of Object.entries(PARITY_MODELS)) {
         assertEquals(nll.length, 39);
         assertClose(nll, expected[b]!, { atol: ATOL, what: `score ${b}` });
       }
+    });
+  });
+
+  Deno.test(`onnx hidden() and divergence() equal the reference's: ${name}`, async () => {
+    await inBoth(options, async (session, reference, model) => {
+      const subject = {
+        model,
+        session,
+        reference,
+        atol: ATOL,
+        cacheElementBytes: 4,
+      };
+      await checkHidden(subject);
+      await checkDivergence(subject);
+      await checkNoDivergence(subject);
     });
   });
 

@@ -46,6 +46,14 @@ export interface DecodeResult {
   readonly samples: number;
 }
 
+/** Two models' predictions of one sequence, compared token by token. */
+export interface TokenDivergence {
+  /** KL(original || model) of each prediction over the whole vocabulary, nats, [T-1]. */
+  readonly kl: Float32Array;
+  /** 1 where the most likely token is the original's, 0 where it is not, [T-1]. */
+  readonly agree: Uint8Array;
+}
+
 /** What moments() may be told. */
 export interface MomentsOptions {
   /** w_t of each token, one array a sequence. @default 1 for all */
@@ -61,6 +69,26 @@ export interface Session {
    * @returns B arrays of T-1: entry t is -log p(tokens[t+1] | tokens[0..t]).
    */
   score(tokens: readonly Int32Array[]): Promise<Float32Array[]>;
+  /**
+   * Final hidden states after the last norm: what the head turns into logits.
+   *
+   * @param tokens B sequences of equal length T.
+   * @returns B arrays, [T, D] each.
+   */
+  hidden(tokens: readonly Int32Array[]): Promise<Float32Array[]>;
+  /**
+   * Compares this model's predictions with those of an original that has the
+   * same head, whose hidden states stand for its logits; [T, V] never exists.
+   *
+   * @param tokens B sequences of equal length T.
+   * @param original The original's hidden() of the same sequences, [T, D] each.
+   * @returns B comparisons of T-1 predictions.
+   * @throws {RangeError} If there is not one [T, D] for each sequence.
+   */
+  divergence(
+    tokens: readonly Int32Array[],
+    original: readonly Float32Array[],
+  ): Promise<TokenDivergence[]>;
   /** Logits of one short sequence, [T, V]; for tests, since it stores T·V numbers. */
   logits(tokens: Int32Array): Promise<Float32Array>;
   /**

@@ -2,13 +2,22 @@
 // long window would not fit in memory.
 
 import { ort } from "../../linalg/onnx_runtime.ts";
+import type { TokenDivergence } from "../engine.ts";
 import { floats, pickFeeds, rowsTensor } from "./feeds.ts";
-import { logitsGraph, lossGraph } from "./head_graph.ts";
+import {
+  divergenceGraph,
+  finalNormGraph,
+  logitsGraph,
+  lossGraph,
+} from "./head_graph.ts";
 import type { LoadedModel } from "./loaded_model.ts";
 import type { SessionPool } from "./session_pool.ts";
 
 /** Rows of one run. */
 const CHUNK = 256;
+
+/** Rows of one run that holds the logits of two models, their logarithms and what is made of them. */
+const DIVERGENCE_CHUNK = 128;
 
 /** Runs a model's final norm and head. */
 export class Head {
@@ -58,6 +67,66 @@ export class Head {
       all.set(floats(logProbability!).map((value) => -value), start);
     }
     return tokens.map((_, b) => all.slice(b * length, (b + 1) * length - 1));
+  }
+
+  /**
+   * The final norm alone.
+   *
+   * @param hidden x before it, `[N, D]`.
+   * @returns `[N, D]`.
+   */
+  async normed(hidden: Float32Array): Promise<Float32Array> {
+    const { head, headFeeds, hiddenSize, target } = this.#model;
+    const session = await this.#pool.get(
+      "final norm",
+      () => finalNormGraph(head, target),
+    );
+    const { normed } = await session.run({
+      ...pickFeeds(session, [headFeeds]),
+      x: rowsTensor(hidden, hiddenSize),
+    });
+    return floats(normed!);
+  }
+
+  /**
+   * Compares each row's prediction with an original's.
+   *
+   * @param hidden x before the final norm, `[N, D]`.
+   * @param original The original's states after it, `[N, D]`.
+   * @returns KL(original || model) in nats and 1 where the most likely tokens agree, `[N]` each.
+   */
+  async divergence(
+    hidden: Float32Array,
+    original: Float32Array,
+  ): Promise<TokenDivergence> {
+    const { head, headFeeds, hiddenSize, target } = this.#model;
+    const session = await this.#pool.get(
+      "divergence",
+      () => divergenceGraph(head, target),
+    );
+    const weights = pickFeeds(session, [headFeeds]);
+    const count = hidden.length / hiddenSize;
+    const kl = new Float32Array(count);
+    const agree = new Uint8Array(count);
+    for (let start = 0; start < count; start += DIVERGENCE_CHUNK) {
+      const chunk = [
+        start * hiddenSize,
+        (start + DIVERGENCE_CHUNK) * hiddenSize,
+      ] as const;
+      const values = await session.run({
+        ...weights,
+        x: rowsTensor(hidden.subarray(...chunk), hiddenSize),
+        original: rowsTensor(original.subarray(...chunk), hiddenSize),
+      });
+      kl.set(floats(values.kl!), start);
+      const tops = values.top!.data as BigInt64Array;
+      for (
+        const [i, top] of (values.originalTop!.data as BigInt64Array).entries()
+      ) {
+        agree[start + i] = Number(top === tops[i]);
+      }
+    }
+    return { kl, agree };
   }
 
   /**

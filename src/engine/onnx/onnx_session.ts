@@ -3,7 +3,13 @@
 import { ort, type RuntimeOptions } from "../../linalg/onnx_runtime.ts";
 import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength } from "../batch_length.ts";
-import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
+import type {
+  DecodeResult,
+  MomentsOptions,
+  Session,
+  TokenDivergence,
+} from "../engine.ts";
+import { checkHiddenStates } from "../hidden_states.ts";
 import { DecoderRun } from "./decoder_run.ts";
 import { floats } from "./feeds.ts";
 import { ForwardPass } from "./forward_pass.ts";
@@ -52,6 +58,43 @@ export class OnnxSession implements Session {
     const result: Float32Array[] = [];
     for (const pass of passes(tokens)) {
       result.push(...await head.loss(await layers.run(pass), pass));
+    }
+    return result;
+  }
+
+  async hidden(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
+    const { layers, head } = this.#open();
+    this.#check(tokens, "compute hidden states of");
+    const result: Float32Array[] = [];
+    for (const pass of passes(tokens)) {
+      const states = await head.normed(await layers.run(pass));
+      // Copies: a view would keep the whole pass.
+      result.push(...rowsOf(states, pass.length).map((own) => own.slice()));
+    }
+    return result;
+  }
+
+  async divergence(
+    tokens: readonly Int32Array[],
+    original: readonly Float32Array[],
+  ): Promise<TokenDivergence[]> {
+    const { model, layers, head } = this.#open();
+    const length = this.#check(tokens, "compare predictions of");
+    checkHiddenStates(tokens, original, model.hiddenSize);
+    const result: TokenDivergence[] = [];
+    for (const pass of passes(tokens)) {
+      const states = await layers.run(pass);
+      for (const own of rowsOf(states, pass.length)) {
+        const { kl, agree } = await head.divergence(
+          own,
+          original[result.length]!,
+        );
+        // Nobody knows what comes after the last token.
+        result.push({
+          kl: kl.subarray(0, length - 1),
+          agree: agree.subarray(0, length - 1),
+        });
+      }
     }
     return result;
   }

@@ -10,10 +10,17 @@ import {
   newCaches,
 } from "../../model/reference_forward.ts";
 import { batchLength, longestLength } from "../batch_length.ts";
-import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
+import type {
+  DecodeResult,
+  MomentsOptions,
+  Session,
+  TokenDivergence,
+} from "../engine.ts";
+import { checkHiddenStates } from "../hidden_states.ts";
 import { liveBytes } from "../live_bytes.ts";
 import { checkTokenWeights } from "../token_weights.ts";
 import { augmentedGram } from "./augmented_gram.ts";
+import { predictionDivergence } from "./prediction_divergence.ts";
 
 /** Rows of logits that exist at a time while scoring. */
 const HEAD_CHUNK = 64;
@@ -52,10 +59,32 @@ export class ReferenceSession implements Session {
   }
 
   // deno-lint-ignore require-await
+  async hidden(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
+    const weights = this.#open();
+    checkBatch(weights, tokens, "compute hidden states of");
+    return tokens.map((sequence) =>
+      Float32Array.from(hiddenOf(weights, sequence))
+    );
+  }
+
+  // deno-lint-ignore require-await
+  async divergence(
+    tokens: readonly Int32Array[],
+    original: readonly Float32Array[],
+  ): Promise<TokenDivergence[]> {
+    const weights = this.#open();
+    checkBatch(weights, tokens, "compare predictions of");
+    checkHiddenStates(tokens, original, weights.finalNorm.data.length);
+    return tokens.map((sequence, b) =>
+      compareSequence(weights, sequence, original[b]!)
+    );
+  }
+
+  // deno-lint-ignore require-await
   async logits(tokens: Int32Array): Promise<Float32Array> {
     const weights = this.#open();
     checkBatch(weights, [tokens], "compute logits of");
-    const hidden = forward(weights, tokens, newCaches(weights, tokens.length));
+    const hidden = hiddenOf(weights, tokens);
     return Float32Array.from(logitsOf(weights, hidden, tokens.length));
   }
 
@@ -168,12 +197,51 @@ export class ReferenceSession implements Session {
   }
 }
 
+/** Normed final hidden states of one sequence, [T, D]. */
+function hiddenOf(weights: LoadedModel, tokens: Int32Array): Float64Array {
+  return forward(weights, tokens, newCaches(weights, tokens.length));
+}
+
+/** Predictions of one sequence beside those of the original's states, [T, D]. */
+function compareSequence(
+  weights: LoadedModel,
+  tokens: Int32Array,
+  original: Float32Array,
+): TokenDivergence {
+  const hidden = hiddenOf(weights, tokens);
+  const width = hidden.length / tokens.length;
+  const count = tokens.length - 1;
+  const result = { kl: new Float32Array(count), agree: new Uint8Array(count) };
+  for (let start = 0; start < count; start += HEAD_CHUNK) {
+    const rows = Math.min(HEAD_CHUNK, count - start);
+    const chunk = [start * width, (start + rows) * width] as const;
+    const logits = logitsOf(weights, hidden.subarray(...chunk), rows);
+    const originals = logitsOf(
+      weights,
+      Float64Array.from(original.subarray(...chunk)),
+      rows,
+    );
+    const vocabSize = logits.length / rows;
+    for (let t = 0; t < rows; t++) {
+      const { kl, agrees } = predictionDivergence(
+        originals,
+        logits,
+        t * vocabSize,
+        vocabSize,
+      );
+      result.kl[start + t] = kl;
+      result.agree[start + t] = Number(agrees);
+    }
+  }
+  return result;
+}
+
 /** Entry t is -log p(tokens[t+1] | tokens[0..t]), [T-1]. */
 function scoreSequence(
   weights: LoadedModel,
   tokens: Int32Array,
 ): Float32Array {
-  const hidden = forward(weights, tokens, newCaches(weights, tokens.length));
+  const hidden = hiddenOf(weights, tokens);
   const width = hidden.length / tokens.length;
   const nll = new Float32Array(tokens.length - 1);
   for (let start = 0; start < nll.length; start += HEAD_CHUNK) {

@@ -2,7 +2,13 @@
 
 import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength, longestLength } from "../batch_length.ts";
-import type { DecodeResult, MomentsOptions, Session } from "../engine.ts";
+import type {
+  DecodeResult,
+  MomentsOptions,
+  Session,
+  TokenDivergence,
+} from "../engine.ts";
+import { checkHiddenStates } from "../hidden_states.ts";
 import { checkTokenWeights } from "../token_weights.ts";
 import { GpuError } from "./device/faults.ts";
 import type { Gpu } from "./device/gpu.ts";
@@ -48,6 +54,24 @@ export class WebgpuSession implements Session {
     return await this.#turn((model) => {
       batchLength(tokens, model.vocabSize, "score");
       return this.#scorer(model).score(tokens);
+    });
+  }
+
+  async hidden(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
+    return await this.#turn((model) => {
+      batchLength(tokens, model.vocabSize, "compute hidden states of");
+      return this.#scorer(model).hidden(tokens);
+    });
+  }
+
+  async divergence(
+    tokens: readonly Int32Array[],
+    original: readonly Float32Array[],
+  ): Promise<TokenDivergence[]> {
+    return await this.#turn((model) => {
+      batchLength(tokens, model.vocabSize, "compare predictions of");
+      checkHiddenStates(tokens, original, model.hiddenSize);
+      return this.#scorer(model).divergence(tokens, original);
     });
   }
 

@@ -8,6 +8,7 @@ import { attentionPrefillEntry } from "./cases/attention_prefill_cases.ts";
 import { attentionSumsEntry } from "./cases/attention_sums_cases.ts";
 import { rotateStoreEntry } from "./cases/rotate_store_cases.ts";
 import { crossEntropyEntry } from "./cases/cross_entropy_cases.ts";
+import { divergenceEntry } from "./cases/divergence_cases.ts";
 import { gramEntry } from "./cases/gram_cases.ts";
 import { embedEntry } from "./cases/embed_cases.ts";
 import { gatedSiluEntry } from "./cases/gated_silu_cases.ts";
@@ -21,6 +22,7 @@ import type { KernelEntry } from "./cases/kernel_case.ts";
 export const KERNELS: readonly KernelEntry[] = [
   argmaxEntry,
   crossEntropyEntry,
+  divergenceEntry,
   gramEntry,
   embedEntry,
   gatedSiluEntry,

@@ -8,6 +8,7 @@ import { rmsNorm } from "../kernels/rms_norm.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { PassPlan } from "./pass_plan.ts";
 import { allocateRows, bindingBytes } from "./scratch.ts";
+import type { RowHead } from "./window_passes.ts";
 
 /** The target of a row that predicts nothing. */
 export const NO_TARGET = 0xffffffff;
@@ -15,13 +16,43 @@ export const NO_TARGET = 0xffffffff;
 /** Bytes of logits that exist at a time. */
 const LOGITS_BYTES = 256 * 2 ** 20;
 
-/** The head of a scoring pass. */
-export interface ScorePlan {
-  readonly dispatches: readonly Dispatch[];
+/** The head of a scoring pass; `out` holds -log p(target) in nats, [R]. */
+export interface ScorePlan extends RowHead {
   /** Next token of each row, u32 [R]. */
   readonly targets: GPUBuffer;
-  /** -log p(target) in nats, f32 [R]. */
-  readonly nll: GPUBuffer;
+}
+
+/**
+ * Cuts a vocabulary in ranges.
+ *
+ * @param arena Of the device.
+ * @param model The model.
+ * @param rows Rows of logits.
+ * @param matrices Matrices of logits that exist at a time.
+ * @returns Columns of a matrix, and the token ids that each range covers.
+ */
+export function vocabularyRanges(
+  arena: Arena,
+  { vocabSize }: GpuModel,
+  rows: number,
+  matrices: number,
+): {
+  readonly columns: number;
+  readonly ranges: readonly {
+    readonly first: number;
+    readonly count: number;
+  }[];
+} {
+  const bytes = Math.min(LOGITS_BYTES / matrices, bindingBytes(arena));
+  const wanted = Math.floor(bytes / (4 * rows) / 128) * 128;
+  const columns = Math.min(vocabSize, Math.max(128, wanted));
+  return {
+    columns,
+    ranges: Array.from({ length: Math.ceil(vocabSize / columns) }, (_, i) => ({
+      first: i * columns,
+      count: Math.min(columns, vocabSize - i * columns),
+    })),
+  };
 }
 
 /**
@@ -37,17 +68,13 @@ export function recordScore(
   pass: PassPlan,
 ): ScorePlan {
   const { y, layout: { rows } } = pass;
-  const { vocabSize } = model;
-  const bytes = Math.min(LOGITS_BYTES, bindingBytes(arena));
-  const wanted = Math.floor(bytes / (4 * rows) / 128) * 128;
-  const columns = Math.min(vocabSize, Math.max(128, wanted));
+  const { columns, ranges } = vocabularyRanges(arena, model, rows, 1);
   const logits = allocateRows(arena, "logits", rows, columns);
   const targets = arena.buffer("targets", rows * 4);
   const state = arena.buffer("cross-entropy state", rows * 3 * 4);
-  const nll = arena.buffer("nll", rows * 4);
+  const out = arena.buffer("nll", rows * 4);
   const dispatches = [...finalNorm(arena, model, pass)];
-  for (let first = 0; first < vocabSize; first += columns) {
-    const count = Math.min(columns, vocabSize - first);
+  for (const { first, count } of ranges) {
     dispatches.push(
       ...gemm(arena, {
         x: y,
@@ -68,8 +95,8 @@ export function recordScore(
       }),
     );
   }
-  dispatches.push(...crossEntropy(arena, { state, rows, targets, out: nll }));
-  return { dispatches, targets, nll };
+  dispatches.push(...crossEntropy(arena, { state, rows, targets, out }));
+  return { dispatches, out, stride: 1, targets };
 }
 
 /** x normed to y by the final norm. */

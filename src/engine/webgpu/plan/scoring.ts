@@ -1,19 +1,13 @@
-// Scores batches of equal windows, keeping the recorded plan of the latest shape:
-// a text's windows all have it.
+// What is asked of a text's windows: losses, hidden states, divergence from an
+// original, and for tests all logits.
 
-import type { Arena, Gpu } from "../device/gpu.ts";
+import type { TokenDivergence } from "../../engine.ts";
+import type { Gpu } from "../device/gpu.ts";
 import { gemm } from "../kernels/gemm.ts";
 import { padded } from "../kernels/kernel.ts";
+import { type DivergencePlan, recordDivergence } from "./divergence_plan.ts";
 import type { GpuModel } from "./gpu_model.ts";
-import { allocateCache, allocateScratchCache } from "./kv_cache.ts";
-import { type PassPlan, passWork, recordPass } from "./pass_plan.ts";
-import {
-  concatenated,
-  groupRows,
-  layOut,
-  type Span,
-  uploadLayout,
-} from "./row_layout.ts";
+import { passWork } from "./pass_plan.ts";
 import { allocateRows, bindingBytes } from "./scratch.ts";
 import {
   finalNorm,
@@ -21,26 +15,24 @@ import {
   recordScore,
   type ScorePlan,
 } from "./score_plan.ts";
-
-/** A recorded pass over whole windows, and its head. */
-interface Recorded {
-  readonly key: string;
-  readonly arena: Arena;
-  readonly pass: PassPlan;
-  readonly score: ScorePlan;
-}
+import {
+  type RowHeadKind,
+  type RowRange,
+  WindowPasses,
+} from "./window_passes.ts";
 
 /** Scores tokens with one model. */
 export class Scoring {
   readonly #gpu: Gpu;
   readonly #model: GpuModel;
   readonly #maxRows: number;
-  #recorded: Recorded | undefined;
+  readonly #passes: WindowPasses;
 
   constructor(gpu: Gpu, model: GpuModel, maxRows: number) {
     this.#gpu = gpu;
     this.#model = model;
     this.#maxRows = maxRows;
+    this.#passes = new WindowPasses(gpu, model, maxRows);
   }
 
   /**
@@ -48,30 +40,65 @@ export class Scoring {
    * @returns B arrays of T-1 negative log-likelihoods.
    */
   async score(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
-    const length = tokens[0]!.length;
-    if (length === 1) return tokens.map(() => new Float32Array(0));
-    if (length > this.#maxRows) {
-      const results: Float32Array[] = [];
-      for (const sequence of tokens) {
-        results.push(await this.#scoreLong(sequence));
-      }
-      return results;
-    }
-    const results: Float32Array[] = [];
-    const each = Math.floor(this.#maxRows / length);
-    for (let first = 0; first < tokens.length; first += each) {
-      const group = tokens.slice(first, first + each);
-      const { pass, score } = this.#record(group.length, length);
-      this.#gpu.write(pass.tokens, 0, concatenated(group));
-      this.#gpu.write(score.targets, 0, targetsOf(group));
-      this.#gpu.run([...passWork(pass), ...score.dispatches]);
-      const bytes = pass.layout.rows * 4;
-      const nll = new Float32Array(await this.#gpu.read(score.nll, 0, bytes));
-      for (let b = 0; b < group.length; b++) {
-        results.push(nll.slice(b * length, (b + 1) * length - 1));
-      }
-    }
-    return results;
+    if (tokens[0]!.length === 1) return tokens.map(() => new Float32Array(0));
+    const kind: RowHeadKind<ScorePlan> = {
+      name: "score",
+      record: (arena, pass) => recordScore(arena, this.#model, pass),
+      feed: ({ targets }, range) =>
+        this.#gpu.write(targets, 0, targetsOf(tokens, range)),
+    };
+    const rows = await this.#passes.run(tokens, kind);
+    return rows.map((nll) => nll.subarray(0, nll.length - 1));
+  }
+
+  /**
+   * @param tokens B sequences of equal length T.
+   * @returns B arrays of states after the final norm, [T, D].
+   */
+  async hidden(tokens: readonly Int32Array[]): Promise<Float32Array[]> {
+    const width = this.#model.hiddenSize;
+    const rows = await this.#passes.run(tokens, {
+      name: "hidden",
+      record: (arena, pass) => ({
+        dispatches: finalNorm(arena, this.#model, pass),
+        out: pass.y.buffer,
+        stride: pass.y.stride,
+      }),
+      feed: () => {},
+    });
+    return rows.map((states) => restrided(states, padded(width), width, width));
+  }
+
+  /**
+   * @param tokens B sequences of equal length T.
+   * @param original The original's hidden() of them.
+   * @returns B comparisons of T-1 predictions.
+   */
+  async divergence(
+    tokens: readonly Int32Array[],
+    original: readonly Float32Array[],
+  ): Promise<TokenDivergence[]> {
+    const width = this.#model.hiddenSize;
+    const kind: RowHeadKind<DivergencePlan> = {
+      name: "divergence",
+      record: (arena, pass) => recordDivergence(arena, this.#model, pass),
+      feed: ({ original: view }, { first, count, past, length }) => {
+        for (let b = 0; b < count; b++) {
+          const own = original[first + b]!
+            .subarray(past * width, (past + length) * width);
+          const rows = restrided(own, width, view.stride, width);
+          this.#gpu.write(view.buffer, b * rows.byteLength, rows);
+        }
+      },
+    };
+    const rows = await this.#passes.run(tokens, kind);
+    return rows.map((pairs) => {
+      const count = pairs.length / 2 - 1;
+      return {
+        kl: Float32Array.from({ length: count }, (_, t) => pairs[2 * t]!),
+        agree: Uint8Array.from({ length: count }, (_, t) => pairs[2 * t + 1]!),
+      };
+    });
   }
 
   /**
@@ -84,7 +111,7 @@ export class Scoring {
     const rowBytes = 4 * padded(vocabSize);
     const fitting = Math.floor(bindingBytes({ gpu: this.#gpu }) / rowBytes);
     const rows = Math.max(1, Math.min(this.#maxRows, fitting));
-    await this.#inChunks(tokens, rows, async (arena, pass, span) => {
+    await this.#passes.inChunks(tokens, rows, async (arena, pass, span) => {
       const { past, length } = span;
       const logits = allocateRows(arena, "logits", length, vocabSize);
       this.#gpu.run([
@@ -101,97 +128,47 @@ export class Scoring {
       const values = new Float32Array(
         await this.#gpu.read(logits.buffer, 0, bytes),
       );
-      for (let t = 0; t < length; t++) {
-        const row = t * logits.stride;
-        all.set(
-          values.subarray(row, row + vocabSize),
-          (past + t) * vocabSize,
-        );
-      }
+      all.set(
+        restrided(values, logits.stride, vocabSize, vocabSize),
+        past * vocabSize,
+      );
     });
     return all;
   }
 
   /** Releases the recorded plan. */
   close(): void {
-    this.#recorded?.arena.destroy();
-    this.#recorded = undefined;
-  }
-
-  #record(batch: number, length: number): Recorded {
-    const key = `${batch} ${length}`;
-    if (this.#recorded?.key === key) return this.#recorded;
-    this.close();
-    const arena = this.#gpu.arena();
-    try {
-      const spans = Array.from({ length: batch }, () => ({ past: 0, length }));
-      const layout = uploadLayout(arena, layOut(spans));
-      const cache = allocateScratchCache(arena, this.#model, batch, length);
-      const place = { cache, firstSequence: 0 };
-      const pass = recordPass(arena, this.#model, layout, place);
-      const score = recordScore(arena, this.#model, pass);
-      return this.#recorded = { key, arena, pass, score };
-    } catch (error) {
-      arena.destroy();
-      throw error;
-    }
-  }
-
-  async #scoreLong(tokens: Int32Array): Promise<Float32Array> {
-    const nll = new Float32Array(tokens.length - 1);
-    const targets = targetsOf([tokens]);
-    const rows = this.#maxRows;
-    await this.#inChunks(tokens, rows, async (arena, pass, span) => {
-      const { past, length } = span;
-      const score = recordScore(arena, this.#model, pass);
-      this.#gpu.write(
-        score.targets,
-        0,
-        targets.subarray(past, past + length),
-      );
-      this.#gpu.run([...passWork(pass), ...score.dispatches]);
-      const values = await this.#gpu.read(score.nll, 0, length * 4);
-      const kept = Math.min(length, nll.length - past);
-      nll.set(new Float32Array(values).subarray(0, kept), past);
-    });
-    return nll;
-  }
-
-  /** One sequence, at most `maxRows` rows at a time, over a cache of all layers. */
-  async #inChunks(
-    tokens: Int32Array,
-    maxRows: number,
-    body: (arena: Arena, pass: PassPlan, span: Span) => Promise<void>,
-  ): Promise<void> {
-    const whole = this.#gpu.arena();
-    try {
-      const cache = allocateCache(whole, this.#model, 1, tokens.length);
-      for (const { spans } of groupRows([tokens.length], maxRows)) {
-        const span = spans[0]!;
-        const arena = this.#gpu.arena();
-        try {
-          const layout = uploadLayout(arena, layOut(spans));
-          const place = { cache, firstSequence: 0 };
-          const pass = recordPass(arena, this.#model, layout, place);
-          const part = tokens.subarray(span.past, span.past + span.length);
-          this.#gpu.write(pass.tokens, 0, part);
-          await body(arena, pass, span);
-        } finally {
-          arena.destroy();
-        }
-      }
-    } finally {
-      whole.destroy();
-    }
+    this.#passes.close();
   }
 }
 
-/** The token after each, none after a sequence's last. */
-function targetsOf(sequences: readonly Int32Array[]): Uint32Array {
-  const length = sequences[0]!.length;
-  const targets = new Uint32Array(sequences.length * length).fill(NO_TARGET);
-  for (const [b, sequence] of sequences.entries()) {
-    targets.set(sequence.subarray(1), b * length);
+/** The token after each of these rows, none after a sequence's last. */
+function targetsOf(
+  tokens: readonly Int32Array[],
+  { first, count, past, length }: RowRange,
+): Uint32Array {
+  const targets = new Uint32Array(count * length).fill(NO_TARGET);
+  for (let b = 0; b < count; b++) {
+    targets.set(
+      tokens[first + b]!.subarray(past + 1, past + 1 + length),
+      b * length,
+    );
   }
   return targets;
+}
+
+/** Rows of `width` numbers at another distance; what is between them is zero. */
+function restrided(
+  data: Float32Array,
+  from: number,
+  to: number,
+  width: number,
+): Float32Array {
+  if (from === to) return data;
+  const rows = data.length / from;
+  const all = new Float32Array(rows * to);
+  for (let t = 0; t < rows; t++) {
+    all.set(data.subarray(t * from, t * from + width), t * to);
+  }
+  return all;
 }

@@ -23,6 +23,8 @@ export interface CalibratorParts {
   text(name: string): Promise<TextSource | undefined>;
   progress(stage: string, done: number, total: number): void;
   log(message: string): void;
+  /** @default log */
+  warn?(message: string): void;
 }
 
 /** Calibrates models of one experiment. */
@@ -56,7 +58,8 @@ export class Calibrator {
     if (known !== undefined) {
       return { moments: known, cached: true, seconds: 0 };
     }
-    const { spec, opened, engine, text, progress, log } = this.#parts;
+    const { spec, opened, engine, text, progress, log, warn = log } =
+      this.#parts;
     const calibration = this.#options();
     const source = await text(calibration.text);
     const result = await getMoments({
@@ -81,7 +84,7 @@ export class Calibrator {
         return engine.open(model);
       },
       progress: (done, total) => progress("calibrate", done, total),
-      warn: log,
+      warn,
     });
     this.#moments.set(model.sha256, result.moments);
     return result;

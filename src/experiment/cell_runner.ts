@@ -40,6 +40,8 @@ import type { WorkerSpec } from "./worker_protocol.ts";
 export interface RunnerReport {
   progress(stage: string, done: number, total: number): void;
   log(message: string): void;
+  /** What the user should see without asking: a cache that was damaged. @default log */
+  warn?(message: string): void;
 }
 
 /** A stated memoryBudget does not hold the cell: a result, not a failure. */

@@ -2,7 +2,8 @@
 // rebuilt from cells. Files appear whole or not at all.
 
 import { dirname, join } from "node:path";
-import { InputError } from "../base/errors.ts";
+import { DiskFullError, InputError } from "../base/errors.ts";
+import { fileLock, tryFileLock } from "../base/file_lock.ts";
 import { FORESEEN } from "../evaluation/memory_budget.ts";
 import { type Check, toCsv, toJsonLines } from "./assemble.ts";
 import type { PlannedCell } from "./plan.ts";
@@ -24,18 +25,65 @@ export class RunFolder {
     return join(this.path, "cells", `${cell}.json`);
   }
 
+  /** The lock of a cell that is being measured. */
+  claimPath(cell: string): string {
+    return join(this.path, "claims", cell);
+  }
+
   file(name: string): string {
     return join(this.path, name);
   }
 
-  /** Makes the folder and cells/. */
+  /** Makes the folder, cells/ and claims/, and removes what killed processes have left. */
   async create(): Promise<void> {
-    const path = join(this.path, "cells");
-    await namingPath(
-      "write",
-      path,
-      () => Deno.mkdir(path, { recursive: true }),
-    );
+    for (const name of ["cells", "claims"]) {
+      const path = join(this.path, name);
+      await namingPath(
+        "write",
+        path,
+        () => Deno.mkdir(path, { recursive: true }),
+      );
+    }
+    await this.#removeLeftovers();
+  }
+
+  /**
+   * Does something while no other process does such a thing in this folder.
+   *
+   * @param work Reads and writes what is derived from cells.
+   */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const path = this.file("run.lock");
+    const lock = await namingPath("write", path, () => fileLock(path));
+    try {
+      return await work();
+    } finally {
+      await lock.release();
+    }
+  }
+
+  /** Files that are written under a lock belong to nobody where the lock is free. */
+  async #removeLeftovers(): Promise<void> {
+    await this.exclusively(() => removeTemporaries(this.path, () => true));
+    const cells = join(this.path, "cells");
+    const left = new Set<string>();
+    for await (const { name } of Deno.readDir(join(this.path, "claims"))) {
+      left.add(name);
+    }
+    for await (const { name } of Deno.readDir(cells)) {
+      const [cell] = name.split(".json.");
+      if (name.endsWith(".tmp") && cell !== undefined) left.add(cell);
+    }
+    for (const cell of left) {
+      const path = this.claimPath(cell);
+      const lock = await namingPath("write", path, () => tryFileLock(path));
+      if (lock === undefined) continue;
+      await removeTemporaries(
+        cells,
+        (name) => name.startsWith(`${cell}.json.`),
+      );
+      await lock.release();
+    }
   }
 
   /**
@@ -91,19 +139,28 @@ export class RunFolder {
     return records.filter((record) => record !== undefined);
   }
 
-  /** Says what the run is of: from now on only these cells count. */
+  /**
+   * Says what the run is of: from now on only these cells count.
+   *
+   * @param experimentText This run's experiment.yaml.
+   * @param cells All of the plan.
+   * @param warn Is told of a plan.json that was damaged.
+   */
   async writePlan(
     experimentText: string,
     cells: readonly PlannedCell[],
+    warn: (message: string) => void = () => {},
   ): Promise<void> {
     const lines = cells.map((
       { cell, variantLabel, measure, contextTokens },
     ) => ({ cell, variantLabel, measure, contextTokens }));
+    const path = this.file("plan.json");
+    const present = await readIfPresent(path);
+    if (present !== undefined && !isPlan(present)) {
+      warn(`Cannot read ${path} as it is damaged; written again`);
+    }
     await writeAtomically(this.file("experiment.yaml"), experimentText);
-    await writeAtomically(
-      this.file("plan.json"),
-      `${JSON.stringify(lines, null, 1)}\n`,
-    );
+    await writeAtomically(path, `${JSON.stringify(lines, null, 1)}\n`);
   }
 
   /** Writes what is derived from the cells. */
@@ -134,6 +191,27 @@ export class RunFolder {
       this.cellPath(record.cell),
       `${JSON.stringify(record, null, 1)}\n`,
     );
+  }
+}
+
+function isPlan(text: string): boolean {
+  try {
+    const cells = JSON.parse(text);
+    return Array.isArray(cells) &&
+      cells.every((cell) => typeof cell?.cell === "string");
+  } catch {
+    return false;
+  }
+}
+
+async function removeTemporaries(
+  folder: string,
+  matches: (name: string) => boolean,
+): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.endsWith(".tmp") || !matches(name)) continue;
+    // Another process may have been quicker.
+    await Deno.remove(join(folder, name)).catch(() => {});
   }
 }
 
@@ -196,6 +274,7 @@ async function readIfPresent(path: string): Promise<string | undefined> {
  * @param path The file.
  * @param work Does it.
  * @throws {InputError} If another path would help: it is a file, or may not be written.
+ * @throws {DiskFullError} If there is no space.
  */
 export async function namingPath<T>(
   verb: "read" | "write",
@@ -207,11 +286,19 @@ export async function namingPath<T>(
   } catch (cause) {
     const reason = (cause as Error).message.split("\n")[0]!;
     const message = `Cannot ${verb} ${path}: ${reason}`;
+    if (FULL.test(reason)) {
+      throw new DiskFullError(
+        `${message}; nothing that was measured is lost: free space there`,
+        { cause },
+      );
+    }
     throw MENDABLE.test(reason)
       ? new InputError(message, { cause })
       : new Error(message, { cause });
   }
 }
+
+const FULL = /no space left|quota exceeded|file too large|ENOSPC|EDQUOT|EFBIG/i;
 
 const MENDABLE =
   /not a directory|is a directory|file exists|permission denied|not permitted|read-only|requires .* access/i;

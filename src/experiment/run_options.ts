@@ -85,11 +85,13 @@ export interface RunResult {
   /** Of the whole plan, in its order, those that are recorded; with deltas. */
   readonly records: readonly CellRecord[];
   readonly checks: readonly Check[];
+  /** Of the cells of this call: of its shard, of its glob. */
+  readonly ownChecks: readonly Check[];
   /** Cells of the plan without a record. */
   readonly missing: number;
   readonly counts: Readonly<Record<CellStatus, number>>;
   readonly interrupted: boolean;
-  /** 0: all selected cells are results and all checks pass; 1: not so; 130: interrupted. */
+  /** 0: all selected cells are results and all their checks pass; 1: not so; 130: interrupted. */
   readonly exitCode: 0 | 1 | 130;
 }
 

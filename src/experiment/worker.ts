@@ -8,6 +8,7 @@ import { cellOutcome, oneLine, ranOutOfMemory } from "./cell_outcome.ts";
 import { CellRunner } from "./cell_runner.ts";
 import { randomTokens } from "./inputs.ts";
 import { decodedLines } from "./lines.ts";
+import { dieWithParent } from "./parent_death.ts";
 import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";
 
 function reply(message: WorkerReply): void {
@@ -28,6 +29,9 @@ const REPORT = {
   },
   log(message: string) {
     reply({ type: "log", message });
+  },
+  warn(message: string) {
+    reply({ type: "log", level: "info", message });
   },
 };
 
@@ -94,6 +98,7 @@ class Worker {
 }
 
 async function main(): Promise<void> {
+  dieWithParent();
   // Ctrl-C reaches the whole process group; the parent decides what it means.
   Deno.addSignalListener("SIGINT", () => {});
   // Standard output belongs to the protocol.

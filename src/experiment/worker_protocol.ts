@@ -53,7 +53,12 @@ export type WorkerReply =
     readonly done: number;
     readonly total: number;
   }
-  | { readonly type: "log"; readonly message: string }
+  /** Without a level, for the log and -v only. */
+  | {
+    readonly type: "log";
+    readonly message: string;
+    readonly level?: "info";
+  }
   | { readonly type: "outcome"; readonly outcome: CellOutcome }
   /** The request as a whole could not be done. */
   | {

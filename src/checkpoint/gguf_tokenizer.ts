@@ -3,7 +3,7 @@
 // names stand for are those of the models' own tokenizer.json files.
 
 import { CheckpointError, UnsupportedModelError } from "../base/errors.ts";
-import type { GgufMetadata } from "./gguf.ts";
+import type { GgufMetadata } from "./gguf_header.ts";
 
 /** GGUF's token types that concern a tokenizer.json. */
 const CONTROL = 3;

@@ -8,54 +8,18 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import { decodedLines } from "../src/experiment/lines.ts";
-import { makeTinyRun, type TinyRun, tinyYaml } from "./fixtures/tiny_run.ts";
+import {
+  experimentCommand,
+  isGoneWithin,
+  runExperiment,
+  withTinyFile,
+} from "./fixtures/experiment_process.ts";
+import { type TinyRun, tinyYaml } from "./fixtures/tiny_run.ts";
 
 const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
-/** The permissions of the task, so that a missing one is found here. */
-function taskArguments(): string[] {
-  const { tasks } = JSON.parse(Deno.readTextFileSync(join(ROOT, "deno.json")));
-  const command: string = tasks.experiment.command;
-  const words = command.split(" ");
-  assertEquals(words.slice(0, 2), ["deno", "run"]);
-  return words.slice(1);
-}
-
-function command(tiny: TinyRun, args: readonly string[]): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: [...taskArguments(), ...args],
-    cwd: ROOT,
-    env: { TRANSMLA_CACHE: join(tiny.folder, "cache"), NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
-
-async function experiment(tiny: TinyRun, ...args: string[]) {
-  const { code, stdout, stderr } = await command(tiny, args).output();
-  const decoder = new TextDecoder();
-  return {
-    code,
-    stdout: decoder.decode(stdout),
-    stderr: decoder.decode(stderr),
-  };
-}
-
-async function withTinyFile(
-  yaml: (tiny: TinyRun) => string,
-  body: (tiny: TinyRun, file: string) => Promise<void>,
-  testWords?: number,
-): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "tiny-cli-" });
-  try {
-    const tiny = await makeTinyRun(folder, testWords);
-    const file = join(folder, "tiny.yaml");
-    await Deno.writeTextFile(file, yaml(tiny));
-    await body(tiny, file);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+function experiment(tiny: TinyRun, ...args: string[]) {
+  return runExperiment(tiny, args);
 }
 
 Deno.test("experiment prints a plan, then figures on stdout and progress on stderr, exit 0", async () => {
@@ -168,7 +132,7 @@ Deno.test("Ctrl-C ends the run within 2 seconds with 130 and the command that go
   perplexity: { text: "${tiny.test}", contexts: [32, 64] }`,
       }),
     async (tiny, file) => {
-      const child = command(tiny, [
+      const child = experimentCommand(tiny, [
         file,
         "--out",
         tiny.out,
@@ -197,28 +161,13 @@ Deno.test("Ctrl-C ends the run within 2 seconds with 130 and the command that go
       );
       // The engine process is gone too.
       assert(pid > 0);
-      let alive = true;
-      for (let i = 0; i < 20 && alive; i++) {
-        alive = isRunning(pid);
-        await new Promise((done) => setTimeout(done, 50));
-      }
-      assertEquals(alive, false);
+      assert(await isGoneWithin(pid, 1));
       // Nothing half-written: the cell is missing, not damaged.
       assertEquals([...Deno.readDirSync(join(tiny.out, "cells"))], []);
     },
     20_000,
   );
 });
-
-function isRunning(pid: number): boolean {
-  try {
-    // SIGCONT does nothing to a process that runs.
-    Deno.kill(pid, "SIGCONT");
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 async function verb(name: string, ...args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

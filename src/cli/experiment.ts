@@ -1,6 +1,6 @@
 // deno task experiment: plans, runs and reports an experiment file.
 
-import { InputError } from "../base/errors.ts";
+import { DiskFullError, InputError } from "../base/errors.ts";
 import { assumedGflops, estimateCells } from "../experiment/estimate.ts";
 import { parseExperiment } from "../experiment/experiment_file.ts";
 import { identifyInputs } from "../experiment/inputs.ts";
@@ -46,7 +46,9 @@ What to run
   --dtype T         the same as --set engine.dtype=T: f32 or f16
   --cache-dtype T   the same as --set engine.cacheDtype=T, of engine webgpu: f32 or f16
   --only GLOB       variants by label: --only "original,transmla F4*"
-  --shard I/N       every N-th cell from the I-th, for job arrays on one shared folder
+  --shard I/N       every N-th cell from the I-th, for job arrays on one shared folder:
+                    the exit code is of these cells, the last shard to end writes
+                    complete results
   --limit N         measure at most N cells, then stop
 
 How to run
@@ -62,6 +64,14 @@ Output
   --log-format json progress as JSON lines on standard error
   -v                stack traces, messages of the engine
   -h, --help
+
+Several processes may run one file into one run folder at once: each cell is
+measured by one of them, and measured by another if that one dies. Figures of
+speed are only worth something where one process at a time uses the machine.
+
+Ctrl-C or SIGTERM ends the run and says how to go on; a second one ends it at
+once. Whatever ends it, SIGKILL or a full disk, cells are whole or not there,
+and the same command goes on with what is missing.
 
 Data goes to standard output, progress to standard error.
 Exit codes: 0 all cells measured, 1 some failed or a check does not hold, 2 bad input, 130 interrupted.`;
@@ -125,11 +135,36 @@ export async function experiment(args: readonly string[]): Promise<number> {
     signal: interruption.begin(),
     onEvent: (event) => voice.event(event),
   };
-  const result = await runPlan(plan, options);
-  voice.end();
-  if (result.interrupted) return EXIT.interrupted;
+  const result = await resultOf(plan, options, voice, interruption);
+  if (typeof result === "number") return result;
   await finish(result, plan.experiment.report.baseline, voice, flags);
   return result.exitCode;
+}
+
+/** The exit code where there is no result. */
+async function resultOf(
+  plan: Plan,
+  options: RunOptions,
+  voice: RunVoice,
+  interruption: Interruption,
+): Promise<RunResult | number> {
+  try {
+    const result = await runPlan(plan, options);
+    voice.end();
+    if (!result.interrupted) return result;
+    // Someone has ended the engine process alone.
+    if (!interruption.happened) {
+      voice.warn(`interrupted; go on with: ${interruption.command}`);
+    }
+    return EXIT.interrupted;
+  } catch (error) {
+    if (!(error instanceof DiskFullError)) throw error;
+    voice.end();
+    voice.warn(
+      `error: ${error.message}, then go on with: ${interruption.command}`,
+    );
+    return EXIT.failed;
+  }
 }
 
 function checkFlags(flags: Flags): void {
@@ -275,7 +310,13 @@ async function finish(
     .map(([status, count]) => `${count} ${status}`);
   if (result.missing > 0) counts.push(`${result.missing} not measured`);
   const failed = result.checks.filter(({ ok }) => !ok).length;
-  if (failed > 0) counts.push(`${failed} checks do not hold`);
+  const own = result.ownChecks.filter(({ ok }) => !ok).length;
+  if (failed > 0) {
+    const others = failed > own
+      ? `, ${failed - own} of them of cells that this call did not select`
+      : "";
+    counts.push(`${failed} checks do not hold${others}`);
+  }
   print();
   print(counts.join(", "));
   const times = stageLine({ cells: result.records });
@@ -284,7 +325,9 @@ async function finish(
   if (result.records.length === 0) return;
   try {
     const { writeReport } = await import("../report/mod.ts");
-    const { summaryPath, reportPath } = await writeReport(result.runDir);
+    // Of several processes the last reads what all others have measured.
+    const { summaryPath, reportPath } = await new RunFolder(result.runDir)
+      .exclusively(() => writeReport(result.runDir));
     print(`summary  ${summaryPath}`);
     print(`report   ${reportPath}`);
   } catch (error) {

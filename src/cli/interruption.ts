@@ -1,20 +1,24 @@
-// Ctrl-C during an experiment.
+// Ctrl-C, or a scheduler's SIGTERM, during an experiment. SIGHUP is left to the
+// system, so that nohup keeps its meaning: nothing that was measured is lost.
 
 import { EXIT } from "./terminal.ts";
 
 /** What Ctrl-C does: at once outside a run; in a run, the engine is ended and what is measured is kept. */
 export class Interruption {
+  /** The command that goes on with the run. */
+  readonly command: string;
   readonly #controller = new AbortController();
   #running = false;
 
   constructor(args: readonly string[], say: (message: string) => void) {
     const kept = args.filter((arg) => arg !== "--force" && arg !== "--resume");
-    const command = ["deno task experiment", ...kept.map(quoted), "--resume"];
+    this.command = ["deno task experiment", ...kept.map(quoted), "--resume"]
+      .join(" ");
     const interrupt = () => {
       if (this.#controller.signal.aborted || !this.#running) {
         Deno.exit(EXIT.interrupted);
       }
-      say(`interrupted; go on with: ${command.join(" ")}`);
+      say(`interrupted; go on with: ${this.command}`);
       // Whatever hangs, the process is gone within 2 seconds.
       Deno.unrefTimer(setTimeout(() => Deno.exit(EXIT.interrupted), 1500));
       this.#controller.abort();
@@ -25,6 +29,12 @@ export class Interruption {
     }
   }
 
+  /** Whether a signal has come. */
+  get happened(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  /** From now on a first signal ends the engine and keeps what is measured. */
   begin(): AbortSignal {
     this.#running = true;
     return this.#controller.signal;

@@ -41,6 +41,8 @@ export interface Label {
   readonly y: number;
   /** Escaped for plotly. */
   readonly text: string;
+  /** The run that it belongs to, where several are compared. */
+  readonly meta?: string;
   readonly color: string;
 }
 
@@ -135,6 +137,11 @@ export function logTicks(low: number, high: number): number[] {
     }
   }
   return ticks;
+}
+
+/** Ties a trace or label to the run that it is of, where several are compared. */
+export function runOf({ runName }: Series): { readonly meta?: string } {
+  return runName === undefined ? {} : { meta: runName };
 }
 
 /** Escapes text for plotly, which reads a little HTML in labels. */

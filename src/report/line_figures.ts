@@ -7,6 +7,7 @@ import {
   type Label,
   markerOf,
   plotText,
+  runOf,
   spansDecades,
   type Trace,
 } from "./figure.ts";
@@ -14,6 +15,7 @@ import { formatNumber } from "./format.ts";
 import type { RunData } from "./load.ts";
 import { calibrationProtocol, protocol, stepsOf } from "./protocol.ts";
 import { contextsOf, type Series } from "./series.ts";
+import { errorBars, perplexityError, seedBars, spreadOf } from "./spread.ts";
 import { perplexityTable, throughputTable } from "./measure_tables.ts";
 
 /** Perplexity over the window length. */
@@ -30,14 +32,18 @@ export function perplexityByContext(
   return {
     id: "perplexity-by-context",
     title: "Perplexity by window length",
-    caption: `Every window length scores the same text. ${
+    caption: `Every window length scores the same text.${seedBars(shown)} ${
       protocol(run, { perplexity: "all" })
     }`,
     height: heightFor(shown),
     data: shown.map((one) =>
       lineTrace(
         one,
-        [...one.perplexity].map(([x, metrics]) => ({ x, y: metrics.value })),
+        [...one.perplexity].map(([x, metrics]) => ({
+          x,
+          y: metrics.value,
+          error: one.seeds === undefined ? 0 : perplexityError(one, x),
+        })),
         "perplexity",
       )
     ),
@@ -81,9 +87,9 @@ export function throughputByContext(
   return {
     id: "throughput-by-context",
     title: "Decoding speed by context",
-    caption: `Higher is better. ${protocol(run, { speed: true })}${
-      short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`
-    }`,
+    caption: `Higher is better.${seedBars(shown)} ${
+      protocol(run, { speed: true })
+    }${short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`}`,
     height: heightFor(shown),
     data: shown.map((one) =>
       lineTrace(
@@ -91,6 +97,10 @@ export function throughputByContext(
         [...one.throughput].map(([x, metrics]) => ({
           x,
           y: metrics.decodeTokensPerSecond,
+          error: spreadOf(
+            one,
+            (seed) => seed.throughput.get(x)?.decodeTokensPerSecond,
+          )?.deviation ?? 0,
         })),
         "tokens/s",
       )
@@ -181,7 +191,11 @@ function shareTicks(values: readonly number[]): number[] {
 
 function lineTrace(
   one: Series,
-  points: readonly { readonly x: number; readonly y: number }[],
+  points: readonly {
+    readonly x: number;
+    readonly y: number;
+    readonly error?: number;
+  }[],
   unit: string,
   size = 8,
 ): Trace {
@@ -189,8 +203,10 @@ function lineTrace(
     type: "scatter",
     mode: "lines+markers",
     name: plotText(one.label),
+    ...runOf(one),
     x: points.map((point) => point.x),
     y: points.map((point) => point.y),
+    ...errorBars(points.map(({ error }) => error ?? 0), one.style.color),
     line: {
       color: one.style.color,
       width: one.isBaseline ? 2.25 : 1.75,
@@ -209,6 +225,7 @@ function endLabel(one: Series, x: number, y: number): Label {
     x,
     y,
     text: `${GLYPHS[one.style.symbol] ?? ""} ${plotText(one.label)}`.trim(),
+    ...runOf(one),
     color: one.style.color,
   };
 }

@@ -6,6 +6,7 @@ import { parse as parseYaml } from "yaml";
 import { InputError } from "../base/errors.ts";
 import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
+import { isResult } from "../experiment/run_folder.ts";
 import {
   parseCell,
   parseChecks,
@@ -30,13 +31,34 @@ export interface RunData {
   readonly missing: readonly PlannedCell[];
   /** Cell files that could not be read, one line each. */
   readonly problems: readonly string[];
+  readonly folders: readonly Folder[];
+  /** Recorded cells that stand back for another of the same variant, measure and context. */
+  readonly superseded: number;
+  /** Runs that are shown side by side in this one; absent for a single run. */
+  readonly parts?: readonly NamedRun[];
+}
+
+/** One of the folders that were read. */
+export interface Folder {
+  readonly directory: string;
+  /** Of environment.json. */
+  readonly environment?: Readonly<Record<string, unknown>>;
+  /** Ids of the cells that are shown from it. */
+  readonly cells: ReadonlySet<string>;
+}
+
+/** A run with the name that it is compared under. */
+export interface NamedRun {
+  readonly name: string;
+  readonly run: RunData;
 }
 
 /**
- * Reads one or many run folders.
+ * Reads one or many folders of one run: shards of a sweep, or the same run again.
  *
- * A cell that several folders hold is taken once: one with status "ok" before
- * any other, then the latest. A broken cell file does not hide the others; it
+ * A variant's measure at a context is shown once, whatever folders and cell ids
+ * it is recorded under: one that ended well before one that needs no more work
+ * (out of a stated budget), before any other, then the latest. A broken cell file does not hide the others; it
  * becomes a line of `problems`. Where a folder has a plan, its other cells are
  * of an earlier one, and are left out.
  *
@@ -47,33 +69,36 @@ export interface RunData {
 export async function loadRuns(
   directories: readonly string[],
 ): Promise<RunData> {
-  const cells = new Map<string, CellRecord>();
+  const slots = new Map<string, { record: CellRecord; directory: string }>();
   const planned = new Map<string, PlannedCell>();
   const checks: Check[] = [];
-  const environments: Record<string, unknown>[] = [];
+  const environments = new Map<string, Record<string, unknown>>();
   const problems: string[] = [];
   const order: string[] = [];
+  const seen = new Set<string>();
   let experimentText: string | undefined;
 
-  for (const directory of directories) {
+  for (const directory of new Set(directories)) {
     const plan = await readPlan(directory, problems);
     const ids = plan && new Set(plan.map(({ cell }) => cell));
     const listed = (await readLines(directory, problems))
       .filter(({ cell }) => ids?.has(cell) ?? true);
     for (const record of await readCells(directory, listed, ids, problems)) {
-      const known = cells.get(record.cell);
-      if (known === undefined || isBetter(record, known)) {
-        cells.set(record.cell, record);
+      seen.add(`${record.cell} ${record.startedAt}`);
+      const slot = fullSlot(record);
+      const known = slots.get(slot);
+      if (known === undefined || isBetter(record, known.record)) {
+        slots.set(slot, { record, directory });
       }
     }
     for (const cell of plan ?? []) planned.set(cell.cell, cell);
     order.push(...listed.map((record) => record.cell));
     checks.push(...await readChecks(directory, problems));
     const environment = await readJson(`${directory}/environment.json`);
-    if (isObject(environment)) environments.push(environment);
+    if (isObject(environment)) environments.set(directory, environment);
     experimentText ??= await readText(`${directory}/experiment.yaml`);
   }
-  if (cells.size === 0) {
+  if (slots.size === 0) {
     throw new InputError(
       problems[0] ??
         `Cannot report on ${
@@ -81,10 +106,13 @@ export async function loadRuns(
         } as a run folder must hold cells/*.json or results.jsonl: none found`,
     );
   }
+  const shown = [...slots.values()];
   const sorted = sortCells(
-    [...cells.values()],
+    shown.map(({ record }) => record),
     planned.size > 0 ? [...planned.keys()] : order,
+    [...planned.values()],
   );
+  const covered = new Set(sorted.flatMap((cell) => [cell.cell, slotOf(cell)]));
   return {
     experiments: unique(sorted.map((record) => record.experiment)),
     runIds: unique(sorted.map((record) => record.runId)),
@@ -93,30 +121,79 @@ export async function loadRuns(
       ...new Map(checks.map((check) => [JSON.stringify(check), check]))
         .values(),
     ],
-    environments,
+    environments: [...environments.values()],
     ...(experimentText === undefined ? {} : { experimentText }),
     experiment: parseExperiment(experimentText),
-    missing: [...planned.values()].filter((cell) => !cells.has(cell.cell)),
+    missing: onePerSlot(
+      [...planned.values()].filter((cell) =>
+        !covered.has(cell.cell) && !covered.has(slotOf(cell))
+      ),
+    ),
     problems,
+    folders: [...new Set(directories)].map((directory) => {
+      const environment = environments.get(directory);
+      return {
+        directory,
+        ...(environment === undefined ? {} : { environment }),
+        cells: new Set(
+          shown.filter((one) => one.directory === directory).map(({ record }) =>
+            record.cell
+          ),
+        ),
+      };
+    }),
+    superseded: seen.size - shown.length,
   };
 }
 
+/** A measured cell, then one that needs no more work, then any other; of equals the latest. */
 function isBetter(record: CellRecord, known: CellRecord): boolean {
-  if ((record.status === "ok") !== (known.status === "ok")) {
-    return record.status === "ok";
-  }
-  return record.startedAt > known.startedAt;
+  const rank = (cell: CellRecord) =>
+    cell.status === "ok" ? 0 : isResult(cell) ? 1 : 2;
+  return rank(record) === rank(known)
+    ? record.startedAt > known.startedAt
+    : rank(record) < rank(known);
+}
+
+/** What a cell is a measurement of; its id also says with which machine and version. */
+function slotOf({ variantLabel, measure, contextTokens }: PlannedCell): string {
+  return JSON.stringify([variantLabel, measure, contextTokens]);
+}
+
+function fullSlot(record: CellRecord): string {
+  const { name, provider, dtype, cacheDtype } = record.engine;
+  return JSON.stringify([
+    slotOf(record),
+    record.experiment,
+    record.model.id,
+    // Conversions serve every engine, but each run has one of its own.
+    ...record.measure === "conversion"
+      ? []
+      : [name, provider, dtype, cacheDtype],
+  ]);
+}
+
+/** Shards on unlike machines plan the same cell under several ids. */
+function onePerSlot(cells: readonly PlannedCell[]): PlannedCell[] {
+  return [...new Map(cells.map((cell) => [slotOf(cell), cell])).values()];
 }
 
 /** Plan order where it is known, then by start. */
 function sortCells(
   cells: readonly CellRecord[],
   order: readonly string[],
+  planned: readonly PlannedCell[],
 ): CellRecord[] {
   const place = new Map<string, number>();
   for (const id of order) if (!place.has(id)) place.set(id, place.size);
+  for (const [index, cell] of planned.entries()) {
+    const slot = slotOf(cell);
+    if (!place.has(slot)) place.set(slot, index);
+  }
+  const placeOf = (cell: CellRecord) =>
+    place.get(cell.cell) ?? place.get(slotOf(cell)) ?? Number.MAX_SAFE_INTEGER;
   return [...cells].sort((a, b) =>
-    (place.get(a.cell) ?? Infinity) - (place.get(b.cell) ?? Infinity) ||
+    placeOf(a) - placeOf(b) ||
     a.startedAt.localeCompare(b.startedAt) || a.cell.localeCompare(b.cell)
   );
 }

@@ -14,6 +14,12 @@ import type { RunData } from "./load.ts";
 import { calibrationProtocol, protocol } from "./protocol.ts";
 import { type Delta, deltaNll, mainContext, type Series } from "./series.ts";
 import { COLOR_COUNT, SYMBOLS } from "./series_styles.ts";
+import {
+  errorBars,
+  errorMeaning,
+  perplexityError,
+  seedBars,
+} from "./spread.ts";
 
 const OPTIONS = {
   freqFold: {
@@ -83,7 +89,9 @@ export function byOption(
             ...new Set(chosen.map(({ one }) => `“${one.variant[option]}”`)),
           ])
         }`
-    }. ${protocol(run, { perplexity: context })} ${calibrationProtocol(run)}`
+    }.${seedBars(shown)} ${protocol(run, { perplexity: context })} ${
+      calibrationProtocol(run)
+    }`
       .trim(),
     height: Math.max(420, lines.length * 17 + 90),
     data: [
@@ -110,6 +118,10 @@ export function byOption(
           name: plotText(one.label),
           x: [x(one)],
           y: [y(one)],
+          ...errorBars(
+            [one.seeds === undefined ? 0 : perplexityError(one, context)],
+            color,
+          ),
           marker: isChosen(one)
             ? {
               color,
@@ -203,7 +215,7 @@ export function keyValueBalance(
       `Open marks: without balancing keys and values before the joint PCA; filled: with. All other options are equal; bars are ${
         isDelta
           ? "95 % intervals of the difference to the baseline"
-          : "± one standard error over windows"
+          : errorMeaning(all)
       }. ${protocol(run, { perplexity: context })} ${calibrationProtocol(run)}`
         .trim(),
     height: Math.max(220, pairs.length * 44 + 110),
@@ -274,9 +286,8 @@ function deltaInterval({ value, ci95 }: Delta): Interval {
 }
 
 function perplexityInterval(one: Series, context: number): Interval {
-  const { value, stderr } = one.perplexity.get(context)!;
-  // Of exp(meanNll), to first order.
-  const error = value * stderr;
+  const { value } = one.perplexity.get(context)!;
+  const error = perplexityError(one, context);
   return { value, low: value - error, high: value + error };
 }
 

@@ -25,18 +25,18 @@ export interface ParetoFront {
  *
  * @param series All series.
  * @param withSpeed Whether speeds may be compared: they may not across machines. @default true
- * @returns undefined where fewer than two series have a perplexity and a cache size.
+ * @returns null where fewer than two series have a perplexity and a cache size.
  */
 export function paretoFront(
   series: readonly Series[],
   withSpeed = true,
-): ParetoFront | undefined {
+): ParetoFront | null {
   const window = mainContext(series);
-  if (window === undefined) return undefined;
+  if (window === undefined) return null;
   const sized = series.filter((one) =>
     one.perplexity.has(window) && one.cache !== undefined
   );
-  if (sized.length < 2) return undefined;
+  if (sized.length < 2) return null;
   const speedContext = withSpeed ? commonSpeedContext(sized) : undefined;
   const judged = speedContext === undefined
     ? sized
@@ -84,8 +84,8 @@ export function dominates(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** What "Pareto-optimal" means for a front, in one or two sentences. */
-export function paretoMeaning(front: ParetoFront | undefined): string {
-  if (front === undefined) return "";
+export function paretoMeaning(front: ParetoFront | null): string {
+  if (front === null) return "";
   const { window, speedContext, unjudged } = front;
   const compared = [
     `perplexity at ${formatNumber(window)} tokens`,

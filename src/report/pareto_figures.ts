@@ -25,9 +25,9 @@ const FEWEST = 3;
 export function paretoByCache(
   series: readonly Series[],
   run: RunData,
-  front: ParetoFront | undefined = paretoFront(series),
+  front: ParetoFront | null = paretoFront(series),
 ): Figure | undefined {
-  if (front === undefined) return undefined;
+  if (front === null) return undefined;
   const { window, speedContext } = front;
   const points = pointsOf(
     [...front.judged, ...front.unjudged],
@@ -64,9 +64,9 @@ export function paretoByCache(
 export function paretoBySpeed(
   series: readonly Series[],
   run: RunData,
-  front: ParetoFront | undefined = paretoFront(series),
+  front: ParetoFront | null = paretoFront(series),
 ): Figure | undefined {
-  if (front?.speedContext === undefined) return undefined;
+  if (front === null || front.speedContext === undefined) return undefined;
   const { window, speedContext } = front;
   const points = pointsOf(
     [...front.judged],

@@ -6,6 +6,7 @@ import {
   type Label,
   markerOf,
   plotText,
+  runOf,
   spansDecades,
   type Trace,
 } from "./figure.ts";
@@ -143,6 +144,7 @@ function overCache(
         x: [0, 1e9],
         y: [base.y, base.y],
         line: { color: "muted", width: 1, dash: "dash" },
+        ...runOf(base.series),
         hoverinfo: "skip",
         cliponaxis: true,
       }]),
@@ -193,6 +195,7 @@ function rankLines(points: readonly Point[]): Trace[] {
         x: sorted.map((point) => point.x),
         y: sorted.map((point) => point.y),
         line: { color: "rule", width: 1.5 },
+        ...runOf(sorted[0]!.series),
         hoverinfo: "skip",
       };
     },
@@ -219,6 +222,7 @@ export function pointTrace(
     type: "scatter",
     mode: "markers",
     name: plotText(point.series.label),
+    ...runOf(point.series),
     x: [point.x],
     y: [point.y],
     error_y: {
@@ -250,6 +254,7 @@ export function pointLabels(
     x: point.x,
     y: point.y,
     text: plotText(point.series.label),
+    ...runOf(point.series),
     color: point.series.style.color,
   }));
 }

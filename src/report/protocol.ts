@@ -38,6 +38,10 @@ export interface Shown {
  * @returns Sentences: text and windows, batch and repetitions, engine, machine.
  */
 export function protocol(run: RunData, shown: Shown): string {
+  if (run.parts !== undefined) {
+    return run.parts.map(({ name, run }) => `${name}: ${protocol(run, shown)}`)
+      .join(" ");
+  }
   // The same windows of the same text are said once.
   const quality = [
     ...new Set([
@@ -193,7 +197,9 @@ export function calibrationProtocol(run: RunData): string {
 }
 
 /** The machine of the first environment, "AMD EPYC, 2 cores, 7.6 GiB"; "" where unknown. */
-export function machineName(run: RunData): string {
+export function machineName(
+  run: Pick<RunData, "cells" | "environments">,
+): string {
   const adapters = new Set(
     run.cells.map(({ engine: { adapter, adapterKind } }) =>
       adapterKind === "software" && adapter !== undefined

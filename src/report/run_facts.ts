@@ -3,6 +3,7 @@
 
 import { formatNumber, formatPercent, joinWords } from "./format.ts";
 import { isObject, type RunData } from "./load.ts";
+import { machineName } from "./protocol.ts";
 import type { PlannedCell } from "./schema.ts";
 
 /** The git commits of the cells, shortened, "ab12cd34"; "+ changes" where the working tree had any. */
@@ -96,6 +97,58 @@ export function notSelectedNote(run: RunData): string {
     : `${formatNumber(count)} variant${
       count === 1 ? " was" : "s were"
     } not selected`;
+}
+
+/** Missing cells by label and measure, "transmla F2 m64 r88: throughput at 512 and 8,160". */
+export function missingLines(run: RunData): string[] {
+  const labels = Map.groupBy(
+    missingOfSelected(run),
+    ({ variantLabel }) => variantLabel,
+  );
+  return [...labels].map(([label, cells]) => {
+    const measures = Map.groupBy(cells, ({ measure }) => measure);
+    const parts = [...measures].map(([measure, own]) => {
+      const contexts = own.flatMap(({ contextTokens }) => contextTokens ?? [])
+        .sort((a, b) => a - b);
+      return contexts.length === 0
+        ? measure
+        : `${measure} at ${
+          joinWords(contexts.map((tokens) => formatNumber(tokens)))
+        }`;
+    });
+    return `${label}: ${parts.join("; ")}`;
+  });
+}
+
+/** What a reader should know of folders that were merged, sentences; empty for a single folder. */
+export function mergeNotes(run: RunData): string[] {
+  if (run.folders.length < 2) return [];
+  const machines = new Set(
+    run.folders.flatMap(({ environment, cells }) => {
+      const timed = run.cells.filter((cell) =>
+        cell.measure === "throughput" && cells.has(cell.cell)
+      );
+      return timed.length === 0 ? [] : [
+        machineName({
+          cells: timed,
+          environments: environment === undefined ? [] : [environment],
+        }),
+      ];
+    }),
+  );
+  return [
+    `Merged from ${formatNumber(run.folders.length)} folders.`,
+    ...run.superseded === 0 ? [] : [
+      `${formatNumber(run.superseded)} recorded cell${
+        run.superseded === 1 ? " stands" : "s stand"
+      } back for another of the same variant, measure and context: one that ended well before any other, then the latest.`,
+    ],
+    ...machines.size < 2 ? [] : [
+      `Speeds were measured on ${formatNumber(machines.size)} machines (${
+        [...machines].join("; ")
+      }): ratios across them compare machines, too.`,
+    ],
+  ];
 }
 
 /**

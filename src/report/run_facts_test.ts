@@ -5,7 +5,9 @@ import {
   commandLines,
   commits,
   memoryGrowth,
+  mergeNotes,
   missingCells,
+  missingLines,
   notSelected,
 } from "./run_facts.ts";
 
@@ -22,6 +24,8 @@ function run(
     experiment: {},
     missing: [],
     problems: [],
+    folders: [],
+    superseded: 0,
     ...more,
   };
 }
@@ -92,4 +96,49 @@ Deno.test("memoryGrowth() gives the range beside theory", () => {
     memoryGrowth({ cells: [grown("a", 0.99), grown("b", 1.0243)] }),
     "The growth of device memory between a short and a long cache is within 2.5\u00a0% of theory (0.990 to 1.024 of it, 2 variants).",
   );
+});
+
+Deno.test("missingLines() names label, measure and contexts", () => {
+  const at = (measure: string, contextTokens?: number) => ({
+    cell: `${measure} ${contextTokens}`,
+    variantLabel: "a",
+    measure,
+    ...contextTokens === undefined ? {} : { contextTokens },
+  });
+  const missing = [
+    at("perplexity", 512),
+    at("conversion"),
+    at("perplexity", 2048),
+    planned("b"),
+  ];
+  assertEquals(missingLines(run({}, { missing })), [
+    "a: perplexity at 512 and 2,048; conversion",
+    "b: perplexity",
+  ]);
+});
+
+Deno.test("mergeNotes() says what stood back and that speeds are of several machines", () => {
+  const cells = ["1", "2"].map((id) =>
+    cell({ cell: id, measure: "throughput", engine: { name: "onnx" } })
+  );
+  const folder = (id: string, model: string) => ({
+    directory: id,
+    environment: { cpu: { model, cores: 2 } },
+    cells: new Set([id]),
+  });
+  const notes = (second: string) =>
+    mergeNotes(run({}, {
+      cells,
+      superseded: 1,
+      folders: [folder("1", "A"), folder("2", second)],
+    }));
+  assertEquals(notes("A"), [
+    "Merged from 2 folders.",
+    "1 recorded cell stands back for another of the same variant, measure and context: one that ended well before any other, then the latest.",
+  ]);
+  assertEquals(
+    notes("B")[2],
+    "Speeds were measured on 2 machines (A, 2 cores; B, 2 cores): ratios across them compare machines, too.",
+  );
+  assertEquals(mergeNotes(run({})), []);
 });

@@ -64,6 +64,27 @@ export function errorMeaning(series: readonly Series[]): string {
   return parts.join(", of variants with several seeds ");
 }
 
+/** Plotly's error bars; none where no number has an error. */
+export function errorBars(
+  errors: readonly number[],
+  color: string,
+): Record<string, unknown> {
+  return errors.some((error) => error > 0)
+    ? {
+      error_y: { type: "data", array: errors, color, thickness: 1, width: 3 },
+    }
+    : {};
+}
+
+/** A sentence on bars that only variants with several calibration seeds have; "" without such. */
+export function seedBars(series: readonly Series[]): string {
+  return series.some(({ seeds }) => seeds !== undefined)
+    ? ` Bars are ± one standard deviation over ${
+      seedCount(series)
+    } calibration seeds.`
+    : "";
+}
+
 /** "3", or "2 to 3" where series differ. */
 export function seedCount(series: readonly Series[]): string {
   const counts = series.flatMap(({ seeds }) => seeds?.length ?? []);

@@ -29,19 +29,19 @@ interface Quantity {
  * The headline table: one row a variant.
  *
  * @param series All series.
- * @param front The Pareto front. @default that of the series
+ * @param front The Pareto front, null where there is none to show. @default that of the series
  * @returns The table; a column without any value is left out.
  */
 export function headlineTable(
   series: readonly Series[],
-  front: ParetoFront | undefined = paretoFront(series),
+  front: ParetoFront | null = paretoFront(series),
 ): Table {
   const quantities = [
     ...cacheQuantities(series),
     ...qualityQuantities(series),
     ...divergenceQuantities(series),
     ...speedQuantities(series),
-    ...front === undefined ? [] : [paretoQuantity(front)],
+    ...front === null ? [] : [paretoQuantity(front)],
   ];
   const isCompared = series.some(({ runName }) => runName !== undefined);
   return {

@@ -15,7 +15,7 @@ import {
   sweepYaml,
 } from "./fixtures/sweep_results.ts";
 import { uniforms } from "./fixtures/tiny_models.ts";
-import type { TinyRun } from "./fixtures/tiny_run.ts";
+import { type TinyRun, tinyYaml } from "./fixtures/tiny_run.ts";
 
 const KILLS = 20;
 
@@ -133,4 +133,40 @@ Deno.test("a sweep that is killed at twenty random moments comes to an undisturb
     console.error(`TRANSMLA_KILL_SEED=${seed}`);
     throw error;
   }
+});
+
+Deno.test("an engine process does not outlive a sweep that is killed in the middle of a long cell", async () => {
+  await withTinyFile(
+    (tiny) =>
+      tinyYaml(tiny, {
+        variants: "[{ method: original }]",
+        measure: `{ perplexity: { text: "${tiny.test}", contexts: [8192] } }`,
+      }),
+    async (tiny, file) => {
+      const config = join(tiny.model, "config.json");
+      await Deno.writeTextFile(
+        config,
+        (await Deno.readTextFile(config))
+          .replace(
+            '"max_position_embeddings": 512',
+            '"max_position_embeddings": 8192',
+          ),
+      );
+      const child = experimentCommand(
+        tiny,
+        [file, "--out", tiny.out, "--log-format", "json"],
+        { detached: true },
+      ).spawn();
+      let engine = 0;
+      for await (const line of decodedLines(child.stderr)) {
+        if (line.includes('"type":"worker"')) engine = JSON.parse(line).pid;
+        if (line.includes('"stage":"perplexity"')) child.kill("SIGKILL");
+      }
+      await child.status;
+      await child.stdout.cancel();
+      assert(engine > 0);
+      assert(await isGoneWithin(engine, 2), `engine process ${engine} runs on`);
+    },
+    20_000,
+  );
 });

@@ -1,9 +1,11 @@
 // Moments on disk, named by everything that decides them: a sweep of any number
 // of variants runs the calibration text once for each distinct model, ever.
-// A folder a key, a file a layer; what is damaged is made again.
+// A folder a key, a file a layer; what is damaged is made again. Of processes
+// that need the same moments at once, one makes them and the others wait.
 
 import { join } from "node:path";
 import { CheckpointError } from "../base/errors.ts";
+import { type FileLock, fileLock } from "../base/file_lock.ts";
 import type { EngineDescription, Session } from "../engine/engine.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { LayerMoments, ModelMoments } from "../model/moments.ts";
@@ -37,7 +39,7 @@ export interface MomentsSupply {
   open(): Promise<Session>;
   /** Sequences done of all. */
   progress?(done: number, total: number): void;
-  /** Says that the cache holds something damaged, which is made again. */
+  /** Says that the cache holds something damaged, which is made again; that another process is waited for. */
   warn?(message: string): void;
 }
 
@@ -91,13 +93,60 @@ export async function getMoments(
   const folder = supply.folder === undefined
     ? undefined
     : join(supply.folder, sha256);
+  const made = async () => ({
+    moments: await makeMoments(request, supply, sha256, folder),
+    cached: false,
+    seconds: seconds(),
+  });
+  if (folder === undefined) return await made();
 
-  const cached = folder === undefined
-    ? undefined
-    : await openFolder(folder, sha256, config, supply);
-  if (cached !== undefined) {
-    return { moments: cached, cached: true, seconds: seconds() };
+  const read = async (warn?: MomentsSupply["warn"]) => {
+    const moments = await openFolder(folder, sha256, config, warn);
+    return moments && { moments, cached: true, seconds: seconds() };
+  };
+  const cached = await read(supply.warn);
+  if (cached !== undefined) return cached;
+  const lock = await lockFolder(
+    folder,
+    () =>
+      supply.warn?.(
+        `Waiting for another process that makes the moments in ${folder}`,
+      ),
+  );
+  try {
+    // Another process may have made them by now.
+    return await read() ?? await made();
+  } finally {
+    await lock?.release();
   }
+}
+
+/** A folder that cannot be written has no lock, and is not written later either. */
+async function lockFolder(
+  folder: string,
+  waiting: () => void,
+): Promise<FileLock | undefined> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    const lock = await fileLock(`${folder}.lock`, waiting);
+    // Nobody else writes here now: these are of processes that were killed.
+    for await (const { name } of Deno.readDir(folder)) {
+      if (!name.endsWith(".tmp")) continue;
+      await Deno.remove(join(folder, name)).catch(() => {});
+    }
+    return lock;
+  } catch {
+    return undefined;
+  }
+}
+
+async function makeMoments(
+  request: MomentsRequest,
+  supply: MomentsSupply,
+  sha256: string,
+  folder: string | undefined,
+): Promise<ModelMoments> {
+  const { config } = request.model;
   const sequences = await supply.sequences();
   const session = await supply.open();
   let layers: LayerMoments[];
@@ -111,13 +160,9 @@ export async function getMoments(
     await session.close();
   }
   const kept = folder !== undefined && await keep(folder, layers, supply);
-  return {
-    moments: kept
-      ? momentsOnDisk(sha256, folder, layers[0]?.tokens ?? 0, config)
-      : momentsInMemory(sha256, layers),
-    cached: false,
-    seconds: seconds(),
-  };
+  return kept
+    ? momentsOnDisk(sha256, folder, layers[0]?.tokens ?? 0, config)
+    : momentsInMemory(sha256, layers);
 }
 
 /** Whether the moments are on disk; a cache that cannot be written costs time, not the run. */
@@ -137,6 +182,8 @@ async function keep(
     supply.warn?.(
       `Cannot keep moments in ${folder}: ${reason}; they stay in memory`,
     );
+    // A part of them is of no use, and may be what fills the disk.
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
     return false;
   }
 }
@@ -179,7 +226,7 @@ async function openFolder(
   folder: string,
   sha256: string,
   config: DecoderModel["config"],
-  supply: MomentsSupply,
+  warn: MomentsSupply["warn"] = () => {},
 ): Promise<ModelMoments | undefined> {
   let tokens = 0;
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -187,10 +234,10 @@ async function openFolder(
       tokens = await checkFile(layerPath(folder, layer), config.hiddenSize);
     } catch (error) {
       if (error instanceof CheckpointError) {
-        supply.warn?.(`${error.message}; calibrating again`);
+        warn(`${error.message}; calibrating again`);
       } else if (!(error instanceof Deno.errors.NotFound)) {
         const [reason] = (error as Error).message.split("\n");
-        supply.warn?.(
+        warn(
           `Cannot read moments in ${folder}: ${reason}; calibrating again`,
         );
       }

@@ -183,3 +183,42 @@ Deno.test("getMoments() keeps moments in memory where the cache cannot be writte
     await Deno.remove(file);
   }
 });
+
+Deno.test("getMoments() makes moments once where several ask at once", async () => {
+  await inTemporaryFolder(async (folder) => {
+    const asked = Array.from({ length: 3 }, () => supplyIn(folder));
+    const results = await Promise.all(
+      asked.map(({ supply }) => getMoments(REQUEST, supply)),
+    );
+    assertEquals(
+      asked.map(({ calls }) => calls.opened).sort(),
+      [0, 0, 1],
+    );
+    assertEquals(results.filter(({ cached }) => cached).length, 2);
+    const [first, ...others] = await Promise.all(
+      results.map(({ moments }) => contents(moments)),
+    );
+    for (const other of others) assertEquals(other, first);
+    const said = asked.flatMap(({ warnings }) => warnings);
+    assert(
+      said.every((line) => line.startsWith("Waiting for another process")),
+    );
+    // The lock and what killed processes leave are gone.
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), [
+      momentsKey(REQUEST),
+    ]);
+  });
+});
+
+Deno.test("getMoments() removes what a killed process has left of an entry", async () => {
+  await inTemporaryFolder(async (folder) => {
+    const entry = join(folder, momentsKey(REQUEST));
+    await Deno.mkdir(entry);
+    await Deno.writeTextFile(join(entry, "layer-000.moments.1.tmp"), "half");
+    await getMoments(REQUEST, supplyIn(folder).supply);
+    assertEquals([...Deno.readDirSync(entry)].map(({ name }) => name).sort(), [
+      "layer-000.moments",
+      "layer-001.moments",
+    ]);
+  });
+});

@@ -3,6 +3,7 @@
 
 import { pairedDelta } from "../evaluation/perplexity.ts";
 import { matchesGlob } from "./glob.ts";
+import { groupLabel } from "./label.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import type { CellRecord, PerplexityMetrics } from "./record.ts";
 import type { Expectation, Experiment } from "./schema.ts";
@@ -34,24 +35,27 @@ export interface Check {
  * windows. The order in which cells were measured does not matter.
  *
  * @param records In plan order.
- * @param label The baseline's, of the plan: where its record is missing there is no difference.
+ * @param label The baseline's, of the plan: where its record is missing there is no difference. A baseline that has calibration seeds itself is compared with seed by seed.
  */
 export function withDeltas(
   records: readonly CellRecord[],
   label: string,
 ): CellRecord[] {
   const bases = new Map<string, PerplexityMetrics>();
+  const keyOf = (metrics: PerplexityMetrics, seed: number | undefined) =>
+    `${windowKey(metrics)} ${seed ?? ""}`;
   for (const record of records) {
-    if (record.measure === "perplexity" && record.variantLabel === label) {
-      if (record.metrics) bases.set(windowKey(record.metrics), record.metrics);
-    }
+    if (record.measure !== "perplexity" || !record.metrics) continue;
+    if (groupLabel(record) !== label) continue;
+    bases.set(keyOf(record.metrics, record.calibrationSeed), record.metrics);
   }
   return records.map((record) => {
     if (
-      record.measure !== "perplexity" || record.variantLabel === label ||
+      record.measure !== "perplexity" || groupLabel(record) === label ||
       record.metrics === undefined
     ) return record;
-    const base = bases.get(windowKey(record.metrics));
+    const base = bases.get(keyOf(record.metrics, record.calibrationSeed)) ??
+      bases.get(keyOf(record.metrics, undefined));
     if (base === undefined) return record;
     const delta = pairedDelta(record.metrics.windowNll, base.windowNll);
     return { ...record, metrics: { ...record.metrics, ...delta } };
@@ -82,10 +86,12 @@ export function evaluateChecks(
     return cells.flatMap((cell) => {
       if (
         cell.measure !== measure ||
-        !matchesGlob(expectation.variant, cell.variantLabel) ||
+        ![cell.variantLabel, groupLabel(cell)].some((label) =>
+          matchesGlob(expectation.variant, label)
+        ) ||
         (expectation.contextTokens !== undefined &&
           expectation.contextTokens !== cell.contextTokens) ||
-        (field === "deltaNll" && cell.variantLabel === baselineLabel)
+        (field === "deltaNll" && groupLabel(cell) === baselineLabel)
       ) return [];
       const record = recorded.get(cell.cell);
       const measured = record?.status === "ok"
@@ -158,6 +164,10 @@ export function toCsv(
       model: record.model.id,
       variantLabel: record.variantLabel,
     };
+    if (record.calibrationSeed !== undefined) {
+      row.variantGroup = record.variantGroup;
+      row.calibrationSeed = record.calibrationSeed;
+    }
     for (const [key, value] of Object.entries(record.variant)) {
       row[`variant.${key}`] = value;
     }
@@ -176,6 +186,7 @@ export function toCsv(
       if (typeof value !== "object") row[`${record.measure}.${key}`] = value;
     }
     row.peakMemoryBytes = record.peakMemoryBytes;
+    row.peakMemoryScope = record.peakMemoryScope;
     row.wallSeconds = record.wallSeconds;
     row.startedAt = record.startedAt;
     row.commit = record.commit;
@@ -188,7 +199,8 @@ export function toCsv(
     .join("");
 }
 
-function csvField(value: unknown): string {
+/** A value as a field of a CSV file, RFC 4180. */
+export function csvField(value: unknown): string {
   if (value === undefined || value === null) return "";
   const text = typeof value === "object"
     ? JSON.stringify(value)

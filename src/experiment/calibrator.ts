@@ -12,6 +12,7 @@ import {
   scoreHeldOut,
 } from "./calibration_text.ts";
 import type { OpenedModel } from "./inputs.ts";
+import { calibrationOf } from "./schema.ts";
 import type { WorkerSpec } from "./worker_protocol.ts";
 
 /** What a calibrator works with. */
@@ -32,6 +33,7 @@ export class Calibrator {
   readonly #parts: CalibratorParts;
   readonly #moments = new Map<string, ModelMoments>();
   readonly #heldOutNlls = new Map<string, number>();
+  #seed: number | undefined;
   #runs = 0;
 
   constructor(parts: CalibratorParts) {
@@ -41,6 +43,19 @@ export class Calibrator {
   /** Times that the calibration text was run through a model. */
   get runs(): number {
     return this.#runs;
+  }
+
+  /**
+   * From now on calibrates with this seed; what was made with another one is
+   * forgotten, as far as the moments' cache does not keep it.
+   *
+   * @param seed Where the experiment names several.
+   */
+  useSeed(seed: number | undefined): void {
+    if (seed === this.#seed) return;
+    this.#seed = seed;
+    this.#moments.clear();
+    this.#heldOutNlls.clear();
   }
 
   /**
@@ -124,6 +139,6 @@ export class Calibrator {
         "Cannot calibrate as the experiment does not say how",
       );
     }
-    return calibration;
+    return calibrationOf(calibration, this.#seed);
   }
 }

@@ -11,6 +11,7 @@ export interface Outcome {
   readonly error?: string;
   readonly metrics?: CellRecord["metrics"];
   readonly peakMemoryBytes?: number;
+  readonly peakMemoryScope?: "cell" | "process";
   readonly wallSeconds?: number;
   readonly stageSeconds?: StageSeconds;
   readonly calibrationRuns?: number;
@@ -60,6 +61,12 @@ export function cellRecord(
     },
     variant: cell.variant,
     variantLabel: cell.variantLabel,
+    ...(cell.calibrationSeed === undefined
+      ? {}
+      : { calibrationSeed: cell.calibrationSeed }),
+    ...(cell.variantGroup === undefined
+      ? {}
+      : { variantGroup: cell.variantGroup }),
     engine: {
       name: experiment.engine.name,
       ...(engine === undefined ? {} : { provider: engine.provider }),
@@ -78,6 +85,9 @@ export function cellRecord(
       : { contextTokens: cell.contextTokens }),
     ...(facts.metrics === undefined ? {} : { metrics: facts.metrics }),
     peakMemoryBytes: facts.peakMemoryBytes ?? 0,
+    ...(facts.peakMemoryScope === undefined
+      ? {}
+      : { peakMemoryScope: facts.peakMemoryScope }),
     wallSeconds: facts.wallSeconds ?? 0,
     ...(facts.stageSeconds === undefined
       ? {}

@@ -16,10 +16,9 @@ import { planBatch } from "../evaluation/memory_budget.ts";
 import { batchTokensOf, perplexity } from "../evaluation/perplexity.ts";
 import { throughput } from "../evaluation/throughput.ts";
 import type { DecoderModel } from "../model/decoder.ts";
-import { openText } from "../text/open_text.ts";
-import type { TextSource } from "../text/text_source.ts";
 import { parseByteSize } from "./byte_size.ts";
 import { Calibrator } from "./calibrator.ts";
+import { DivergenceMeter } from "./divergence_meter.ts";
 import { gpuFault } from "./gpu_fault.ts";
 import { GrowthMeter } from "./growth_meter.ts";
 import { type OpenedModel, openModel, randomTokens } from "./inputs.ts";
@@ -29,10 +28,13 @@ import type { PlannedCell } from "./plan.ts";
 import type {
   CacheMetrics,
   CellRecord,
+  DivergenceMetrics,
+  Measure,
   PerplexityMetrics,
   ThroughputMetrics,
 } from "./record.ts";
 import { StageClock, type StageSeconds } from "./stage_clock.ts";
+import { type TokenizedText, TokenizedTexts } from "./tokenized_texts.ts";
 import { NotTimed, untimedReason } from "./untimed.ts";
 import type { WorkerSpec } from "./worker_protocol.ts";
 
@@ -66,11 +68,11 @@ export class CellRunner {
   readonly #opened: OpenedModel;
   readonly #model: DecoderModel;
   readonly #engine: Engine;
-  readonly #texts = new Map<string, TextSource>();
-  readonly #ids = new Map<string, Int32Array>();
+  readonly #texts: TokenizedTexts;
   readonly #calibrator: Calibrator;
   readonly #clock = new StageClock();
   readonly #growthMeter = new GrowthMeter();
+  #divergenceMeter: DivergenceMeter | undefined;
   /** Calibration runs before the current cell. */
   #runsBefore = 0;
   #variant: Variant | undefined;
@@ -89,11 +91,12 @@ export class CellRunner {
     this.#opened = opened;
     this.#model = opened.model;
     this.#engine = engine;
+    this.#texts = new TokenizedTexts(opened.tokenizer);
     this.#calibrator = new Calibrator({
       spec,
       opened,
       engine,
-      text: (name) => this.#text(name),
+      text: (name) => this.#texts.text(name),
       ...report,
     });
   }
@@ -176,9 +179,7 @@ export class CellRunner {
       case "perplexity":
         return await this.#perplexity(cell);
       case "divergence":
-        throw new RangeError(
-          `Cannot measure divergence with engine ${this.describe().name}`,
-        );
+        return await this.#divergence(cell);
       case "cache":
         return await this.#cache(cell);
       case "throughput":
@@ -210,11 +211,12 @@ export class CellRunner {
   }
 
   async #convert(cell: PlannedCell): Promise<Variant> {
-    const key = JSON.stringify(cell.variant);
+    const key = JSON.stringify([cell.variant, cell.calibrationSeed]);
     if (this.#variant?.key === key) return this.#variant;
     if (this.#failed?.key === key) throw this.#failed.error;
     await this.#closeSession();
     this.#variant = undefined;
+    this.#calibrator.useSeed(cell.calibrationSeed);
     try {
       return this.#variant = await this.#clock.time(
         "conversion",
@@ -234,30 +236,10 @@ export class CellRunner {
     }
   }
 
-  async #text(name: string): Promise<TextSource | undefined> {
-    if (name === "synthetic") return undefined;
-    const known = this.#texts.get(name);
-    if (known !== undefined) return known;
-    const text = await openText(name);
-    this.#texts.set(name, text);
-    return text;
-  }
-
   async #perplexity(cell: PlannedCell): Promise<PerplexityMetrics> {
     const measure = this.#spec.experiment.measure.perplexity!;
     const windowTokens = cell.contextTokens!;
-    const text = await this.#text(measure.text);
-    const { tokenizer } = this.#opened;
-    if (text === undefined || tokenizer === undefined) {
-      throw new RangeError(
-        `Cannot measure perplexity as it needs a text and a tokenizer: current text is ${measure.text}`,
-      );
-    }
-    let ids = this.#ids.get(text.sha256);
-    if (ids === undefined) {
-      this.#report.progress("tokenize", 0, 1);
-      this.#ids.set(text.sha256, ids = tokenizer.encode(text.text));
-    }
+    const { ids, sha256 } = await this.#tokenized(measure.text, cell.measure);
     const session = await this.#openSession(cell);
     const scores = await this.#clock.time(
       "measuring",
@@ -279,9 +261,39 @@ export class CellRunner {
       windowTokens,
       tokens: windowNll.length * windowTokens,
       text: measure.text,
-      textSha256: text.sha256,
+      textSha256: sha256,
       windowNll,
     };
+  }
+
+  async #divergence(cell: PlannedCell): Promise<DivergenceMetrics> {
+    const measure = this.#spec.experiment.measure.divergence!;
+    const meter = this.#divergenceMeter ??= new DivergenceMeter({
+      measure,
+      original: this.#model,
+      engine: this.#engine,
+      ...await this.#tokenized(measure.text, cell.measure),
+      progress: (...stage) => this.#report.progress(...stage),
+    });
+    const { conversion: { model } } = await this.#convert(cell);
+    if (!meter.isPrepared) {
+      // Two models at once would double what the weights take.
+      await this.#closeSession();
+      await this.#clock.time("measuring", () => meter.prepare());
+    }
+    const session = await this.#openSession(cell);
+    return await this.#clock.time(
+      "measuring",
+      () => meter.measure({ model, session }, cell.contextTokens!),
+    );
+  }
+
+  async #tokenized(name: string, measure: Measure): Promise<TokenizedText> {
+    return await this.#texts.tokenized(
+      name,
+      `measure ${measure}`,
+      () => this.#report.progress("tokenize", 0, 1),
+    );
   }
 
   /** Of a cached number: where nothing else is said what the engine computes in, f64 in the reference. */

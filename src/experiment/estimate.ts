@@ -2,6 +2,8 @@
 // operations over a rate, weights and cache in bytes. Estimates, and called so.
 
 import type { ModelConfig } from "../model/config.ts";
+import { stateBytes } from "../evaluation/divergence.ts";
+import { continuationAt } from "./cell_id.ts";
 import type { Inputs } from "./inputs.ts";
 import type { PlannedCell } from "./plan.ts";
 import type { VariantRecord } from "./record.ts";
@@ -12,7 +14,7 @@ export interface CellEstimate {
   readonly cell: string;
   /** Bytes a token that the variant's cache must take; absent where an option is "auto". */
   readonly cacheBytesPerToken: number;
-  /** Weights and cache. */
+  /** Weights, cache, and what is kept of the original for divergence. */
   readonly memoryBytes: number;
   readonly seconds: number;
 }
@@ -83,6 +85,7 @@ export function estimateCells(
     ? rate
     : assumedGflops("cpu") * 1e9 * EFFICIENCY;
   const calibrated = new Set<string>();
+  let comparable = false;
   const seconds = (tokens: number, context: number) =>
     tokens * flopsPerToken(config, parameters, context) / rate;
 
@@ -93,6 +96,7 @@ export function estimateCells(
     const tokenSeconds = (measure: Parameters<typeof wholeWindowTokens>[0]) =>
       seconds(wholeWindowTokens(measure, inputs, context), context);
     let batch = 1;
+    let held = 0;
     let time = 0;
     switch (cell.measure) {
       case "conversion": {
@@ -104,7 +108,8 @@ export function estimateCells(
         // Besides the pass itself, D^2 multiply-adds a token and layer in f64.
         const pass = seconds(tokens, calibration?.tokens ?? 0) +
           4 * tokens * config.numHiddenLayers * config.hiddenSize ** 2 / rate;
-        for (const key of calibrationPasses(cell.variant, experiment)) {
+        for (const model of calibrationPasses(cell.variant, experiment)) {
+          const key = `${cell.calibrationSeed ?? ""} ${model}`;
           if (!calibrated.has(key)) time += pass;
           calibrated.add(key);
         }
@@ -113,9 +118,36 @@ export function estimateCells(
       case "perplexity":
         time = tokenSeconds(experiment.measure.perplexity);
         break;
-      case "divergence":
-        time = tokenSeconds(experiment.measure.divergence);
+      case "divergence": {
+        const { divergence } = experiment.measure;
+        if (divergence === undefined) break;
+        const { contexts } = divergence;
+        const tokensAt = (length: number) =>
+          wholeWindowTokens(divergence, inputs, length);
+        held = stateBytes(
+          contexts.reduce((sum, length) => sum + tokensAt(length), 0),
+          config.hiddenSize,
+        );
+        // The original's head beside the variant's.
+        const head = 2 * config.hiddenSize * config.vocabSize / rate;
+        time = tokenSeconds(divergence) + tokensAt(context) * head;
+        const step = parameters * elementBytes / MEMORY_RATE[kind];
+        const continuing = (to: number) => {
+          const own = continuationAt(divergence, to);
+          if (own === undefined) return 0;
+          const { prompts, promptTokens, tokens } = own;
+          return seconds(prompts * promptTokens, promptTokens) + tokens * step;
+        };
+        time += continuing(context);
+        // The original's part is charged to the first cell, too: it is kept.
+        if (!comparable) {
+          for (const length of contexts) {
+            time += seconds(tokensAt(length), length) + continuing(length);
+          }
+        }
+        comparable = true;
         break;
+      }
       case "cache":
         time = seconds(context, context);
         break;
@@ -138,7 +170,7 @@ export function estimateCells(
       cell: cell.cell,
       cacheBytesPerToken,
       memoryBytes: parameters * elementBytes +
-        batch * context * cacheBytesPerToken,
+        batch * context * cacheBytesPerToken + held,
       seconds: time,
     };
   });

@@ -3,7 +3,7 @@
 
 import { shortHash } from "./canonical.ts";
 import { matchesGlob } from "./glob.ts";
-import { baselineIndices } from "./label.ts";
+import { baselineIndices, seededLabel } from "./label.ts";
 import { type Located, place } from "./locate.ts";
 import { nearestName } from "../text/nearest_name.ts";
 import type { VariantRecord } from "./record.ts";
@@ -19,7 +19,7 @@ export interface LabeledVariants {
   readonly entries: readonly number[];
 }
 
-const MEASURES = ["perplexity", "cache", "throughput"] as const;
+const MEASURES = ["perplexity", "divergence", "cache", "throughput"] as const;
 
 /**
  * Checks what fields say of each other.
@@ -39,6 +39,7 @@ export function semanticProblems(
     ...equalVariants(labeled, at),
     ...equalLabels(labeled, at),
     ...repeatedContexts(parsed, at),
+    ...seedProblems(parsed, labeled, at),
     ...engineProblems(parsed, at),
   ];
   const { measure } = parsed;
@@ -47,7 +48,7 @@ export function semanticProblems(
     problems.push(
       `${
         place(at, ["measure"], true)
-      }measure names nothing to measure; allowed: perplexity, cache, throughput`,
+      }measure names nothing to measure; allowed: ${MEASURES.join(", ")}`,
     );
   }
   for (const name of measures) {
@@ -71,14 +72,20 @@ export function semanticProblems(
   }
   const synthetic = typeof parsed.model === "string" &&
     parsed.model.startsWith("synthetic:");
-  if (
-    measure.perplexity?.text === "synthetic" ||
-    (synthetic && measure.perplexity)
-  ) {
+  for (const name of ["perplexity", "divergence"] as const) {
+    if (measure[name]?.text === "synthetic" || (synthetic && measure[name])) {
+      problems.push(
+        `${
+          place(at, ["measure", name], true)
+        }measure.${name}: random tokens or weights have no meaningful ${name}; allowed with them: cache, throughput`,
+      );
+    }
+  }
+  if (measure.divergence !== undefined && !converts) {
     problems.push(
       `${
-        place(at, ["measure", "perplexity"], true)
-      }measure.perplexity: random tokens or weights have no meaningful perplexity; allowed with them: cache, throughput`,
+        place(at, ["measure", "divergence"], true)
+      }measure.divergence: no variant is converted, and the original does not diverge from itself`,
     );
   }
   if (
@@ -138,6 +145,44 @@ function engineProblems(
       ? []
       : [say(path, found, "only with engine webgpu")]
   );
+}
+
+/** Seeds that contradict each other, or make one label of two. */
+function seedProblems(
+  { calibration }: ExperimentFile,
+  { labels }: LabeledVariants,
+  at: Located,
+): string[] {
+  const { seed, seeds } = calibration ?? {};
+  if (seeds === undefined) return [];
+  const path = ["calibration", "seeds"];
+  const problems = seeds.flatMap((own, i) =>
+    seeds.indexOf(own) === i ? [] : [
+      `${
+        place(at, [...path, i])
+      }calibration.seeds[${i}]: found ${own} again; allowed: each seed once`,
+    ]
+  );
+  if (seed !== undefined) {
+    problems.push(
+      `${
+        place(at, path, true)
+      }calibration.seeds: found with calibration.seed; allowed: one of both`,
+    );
+  }
+  const label = labels.find((label) =>
+    labels.some((group) =>
+      seeds.some((own) => seededLabel(group, own) === label)
+    )
+  );
+  if (label !== undefined) {
+    problems.push(
+      `${
+        place(at, path, true)
+      }calibration.seeds: a variant is called "${label}", as another one with a seed would be`,
+    );
+  }
+  return problems;
 }
 
 /** Equal variants would be one cell under two names. */
@@ -224,8 +269,13 @@ function wrongExpectations(
     const [measure] = metric.split(".") as [
       (typeof MEASURES)[number] | "conversion",
     ];
+    const seeds = parsed.calibration?.seeds ?? [];
     const matched = labels.flatMap((label, v) =>
-      matchesGlob(variant, label) ? [v] : []
+      [label, ...seeds.map((seed) => seededLabel(label, seed))].some((name) =>
+          matchesGlob(variant, name)
+        )
+        ? [v]
+        : []
     );
     if (matched.length === 0) {
       say(
@@ -239,6 +289,11 @@ function wrongExpectations(
       matched.every((v) => variants[v]!.method === "original")
     ) {
       say("metric", `found ${metric}; "${variant}" is not converted`);
+    } else if (
+      measure === "divergence" &&
+      matched.every((v) => variants[v]!.method === "original")
+    ) {
+      say("metric", `found ${metric}; "${variant}" is the original itself`);
     } else if (
       metric === "perplexity.deltaNll" && matched.every((v) => v === baseline)
     ) {

@@ -12,6 +12,7 @@ import { variantLabels } from "./label.ts";
 import { explain, type Located, type Path, place } from "./locate.ts";
 import type { VariantRecord } from "./record.ts";
 import {
+  DEFAULT_SEED,
   defaultOptions,
   type Experiment,
   type ExperimentFile,
@@ -217,7 +218,9 @@ function resolve(
   return withoutUndefined({
     ...rest,
     description,
-    calibration: converts ? written : undefined,
+    calibration: converts && written !== undefined
+      ? resolvedCalibration(written)
+      : undefined,
     engine: resolvedEngine(parsed.engine),
     variants: variants.map((variant, i) =>
       own[i] === undefined ? variant : { label: own[i], ...variant }
@@ -227,6 +230,11 @@ function resolve(
         {
           ...measure.perplexity,
           contexts: measure.perplexity.contexts ?? shared,
+        },
+      divergence: measure.divergence &&
+        {
+          ...measure.divergence,
+          contexts: measure.divergence.contexts ?? shared,
         },
       cache: measure.cache &&
         { ...measure.cache, contexts: measure.cache.contexts ?? shared },
@@ -238,6 +246,18 @@ function resolve(
     },
     expect,
   }) as Experiment;
+}
+
+/** With one of seed and seeds. */
+function resolvedCalibration(
+  { text, samples, tokens, seed, seeds, passes }: NonNullable<
+    ExperimentFile["calibration"]
+  >,
+): NonNullable<Experiment["calibration"]> {
+  const sampling = seeds === undefined
+    ? { seed: seed ?? DEFAULT_SEED }
+    : { seeds };
+  return { text, samples, tokens, ...sampling, passes };
 }
 
 /**

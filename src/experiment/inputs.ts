@@ -130,6 +130,7 @@ export function textsOf(experiment: Experiment): string[] {
   const names = [
     experiment.calibration?.text,
     experiment.measure.perplexity?.text,
+    experiment.measure.divergence?.text,
   ];
   return [...new Set(names)].filter((name): name is string =>
     name !== undefined && name !== SYNTHETIC_TEXT
@@ -173,9 +174,12 @@ export async function identifyInputs(
       );
     }
     const calibration = texts.get(experiment.calibration?.text ?? "");
-    const test = texts.get(experiment.measure.perplexity?.text ?? "");
-    if (calibration !== undefined && test !== undefined) {
-      assertDisjoint(calibration, test);
+    const { perplexity, divergence } = experiment.measure;
+    for (const name of new Set([perplexity?.text, divergence?.text])) {
+      const test = texts.get(name ?? "");
+      if (calibration !== undefined && test !== undefined) {
+        assertDisjoint(calibration, test);
+      }
     }
     return {
       requestedModels: names,

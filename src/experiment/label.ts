@@ -85,6 +85,30 @@ function short(value: unknown): string {
 }
 
 /**
+ * The label of a variant calibrated with one of several seeds.
+ *
+ * @param group The label that its seeds share.
+ * @param seed The seed.
+ */
+export function seededLabel(group: string, seed: number): string {
+  return `${group} s${seed}`;
+}
+
+/**
+ * The label of the variant that a cell or its record is of, whatever the seed.
+ *
+ * @param cell The cell.
+ */
+export function groupLabel(
+  { variantGroup, variantLabel }: {
+    readonly variantGroup?: string;
+    readonly variantLabel: string;
+  },
+): string {
+  return variantGroup ?? variantLabel;
+}
+
+/**
  * The variants that a baseline names: by label, or by method.
  *
  * @param baseline As `report.baseline` has it.

@@ -1,14 +1,18 @@
 // The cells of an experiment, in order, each named by everything that decides
 // its numbers. Nothing is run here.
 
-import { InputError } from "../base/errors.ts";
 import type { Method } from "../conversion/method.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
 import { shortHash } from "./canonical.ts";
+import { cellId, type Target } from "./cell_id.ts";
 import { labelsOf, withoutKeys } from "./experiment_file.ts";
-import { type Inputs, SYNTHETIC_TEXT } from "./inputs.ts";
-import { baselineIndices } from "./label.ts";
-import { NUMERICS_VERSION } from "./numerics.ts";
+import type { Inputs } from "./inputs.ts";
+import { baselineIndices, seededLabel } from "./label.ts";
+import {
+  checkContexts,
+  checkVariants,
+  CONTEXT_MEASURES,
+} from "./plan_checks.ts";
 import type { Measure, VariantRecord } from "./record.ts";
 import type { Experiment } from "./schema.ts";
 
@@ -36,7 +40,7 @@ export interface Plan {
   readonly inputs: Inputs;
   /** Of the variant that others are compared with. */
   readonly baselineLabel: string;
-  /** The baseline's cells first, then variants in file order. */
+  /** The baseline's cells first, then variants in file order; where there are several calibration seeds, all that for one after the other. */
   readonly cells: readonly PlannedCell[];
 }
 
@@ -70,15 +74,26 @@ export function planExperiment(
     ...variants.keys().filter((i) => !baseline.includes(i)),
   ];
   const cells: PlannedCell[] = [];
-  for (const i of order) {
-    const variant = variants[i]!;
-    const common = { variant, variantLabel: labels[i]! };
-    for (const target of targetsOf(resolved, variant)) {
-      cells.push({
-        cell: cellId(resolved, inputs, machine, variant, target),
-        ...common,
-        ...target,
-      });
+  // All variants of one seed come before the next: they share moments in memory.
+  for (const [round, seed] of seedsOf(resolved).entries()) {
+    for (const i of order) {
+      const variant = variants[i]!;
+      const seeded = seed !== undefined && isConverted(variant);
+      if (round > 0 && !seeded) continue;
+      const label = labels[i]!;
+      const names = seeded
+        ? {
+          variantLabel: seededLabel(label, seed),
+          calibrationSeed: seed,
+          variantGroup: label,
+        }
+        : { variantLabel: label };
+      const { calibrationSeed } = names;
+      for (const target of targetsOf(resolved, variant)) {
+        const identity = { variant, target, calibrationSeed, machine };
+        const cell = cellId(resolved, inputs, identity);
+        cells.push({ cell, variant, ...names, ...target });
+      }
     }
   }
   return {
@@ -90,136 +105,30 @@ export function planExperiment(
   };
 }
 
-interface Target {
-  readonly measure: Measure;
-  readonly contextTokens?: number;
+/** The seeds of the calibration; one undefined where the experiment does not name several. */
+function seedsOf(
+  { calibration }: Experiment,
+): readonly (number | undefined)[] {
+  return calibration?.seeds ?? [undefined];
+}
+
+function isConverted(variant: VariantRecord): boolean {
+  return variant.method !== "original";
 }
 
 function targetsOf(
   { measure }: Experiment,
   variant: VariantRecord,
 ): Target[] {
-  const targets: Target[] = variant.method === "original"
-    ? []
-    : [{ measure: "conversion" }];
-  for (const name of ["perplexity", "cache", "throughput"] as const) {
+  const targets: Target[] = isConverted(variant)
+    ? [{ measure: "conversion" }]
+    : [];
+  for (const name of CONTEXT_MEASURES) {
+    // The original does not diverge from itself.
+    if (name === "divergence" && !isConverted(variant)) continue;
     for (const contextTokens of measure[name]?.contexts ?? []) {
       targets.push({ measure: name, contextTokens });
     }
   }
   return targets;
-}
-
-function cellId(
-  { calibration, engine, measure }: Experiment,
-  inputs: Inputs,
-  machine: string,
-  variant: VariantRecord,
-  target: Target,
-): string {
-  const { perplexity, cache, throughput } = measure;
-  const converted = variant.method !== "original";
-  return shortHash({
-    numerics: NUMERICS_VERSION,
-    model: inputs.modelSha256,
-    config: inputs.config,
-    variant,
-    ...target,
-    engine: {
-      name: engine.name,
-      dtype: engine.dtype,
-      device: engine.device,
-      provider: engine.provider,
-      cacheDtype: engine.cacheDtype,
-    },
-    calibration: converted && calibration !== undefined
-      ? {
-        ...calibration,
-        text: textIdentity(inputs, calibration.text),
-        tokenizer: inputs.tokenizerSha256,
-      }
-      : undefined,
-    perplexity: target.measure === "perplexity" && perplexity !== undefined
-      ? {
-        text: textIdentity(inputs, perplexity.text),
-        tokens: perplexity.tokens,
-        tokenizer: inputs.tokenizerSha256,
-      }
-      : undefined,
-    cache: target.measure !== "cache"
-      ? undefined
-      : cache?.memoryGrowth === true
-      ? { slackBytes: cache.slackBytes, memoryGrowth: true }
-      : cache?.slackBytes,
-    throughput: target.measure === "throughput" && throughput !== undefined
-      ? {
-        ...throughput,
-        contexts: undefined,
-        threads: engine.threads,
-        machine,
-      }
-      : undefined,
-  });
-}
-
-/** A text is what it says, whatever it is called. */
-function textIdentity(inputs: Inputs, name: string): string {
-  return name === SYNTHETIC_TEXT ? name : inputs.textSha256[name]!;
-}
-
-function checkVariants(
-  variants: readonly VariantRecord[],
-  labels: readonly string[],
-  inputs: Inputs,
-  methods: readonly Method[],
-): void {
-  const problems: string[] = [];
-  variants.forEach((variant, i) => {
-    const { method: name, ...options } = variant;
-    const method = methods.find((method) => method.name === name)!;
-    try {
-      method.check(options, inputs.config);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      problems.push(`variant "${labels[i]}": ${error.message}`);
-    }
-  });
-  if (problems.length > 0) throw new InputError(problems.join("\n"));
-}
-
-function checkContexts(
-  { calibration, measure }: Experiment,
-  inputs: Inputs,
-): void {
-  const limit = inputs.config.maxPositionEmbeddings;
-  if (calibration !== undefined && calibration.tokens > limit) {
-    throw new InputError(
-      `Cannot calibrate as calibration.tokens must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${calibration.tokens}`,
-    );
-  }
-  const { steps = 0, contexts: timed = [] } = measure.throughput ?? {};
-  const longestTimed = Math.max(...timed) + steps;
-  if (longestTimed > limit) {
-    throw new InputError(
-      `Cannot measure throughput as context + steps must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${
-        Math.max(...timed)
-      } + ${steps}`,
-    );
-  }
-  for (const name of ["perplexity", "cache", "throughput"] as const) {
-    for (const context of measure[name]?.contexts ?? []) {
-      if (context > limit) {
-        throw new InputError(
-          `Cannot measure ${name} as contexts must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${context}`,
-        );
-      }
-    }
-    const budget = measure.perplexity?.tokens;
-    const longest = Math.max(...measure.perplexity?.contexts ?? [0]);
-    if (typeof budget === "number" && budget < longest) {
-      throw new InputError(
-        `Cannot measure perplexity as measure.perplexity.tokens must hold one window of ${longest}: current value is ${budget}`,
-      );
-    }
-  }
 }

@@ -96,7 +96,8 @@ export async function environmentOf(
     },
     engine: { ...facts.engine, threads: experiment.engine.threads ?? null },
     seeds: {
-      calibration: experiment.calibration?.seed ?? null,
+      calibration: experiment.calibration?.seeds ??
+        experiment.calibration?.seed ?? null,
     },
     model: {
       name: inputs.modelName,

@@ -5,6 +5,7 @@ import { InputError } from "../base/errors.ts";
 import type { Check } from "./assemble.ts";
 import { shardOf } from "./expand.ts";
 import { matchesGlob } from "./glob.ts";
+import { groupLabel } from "./label.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import type { CellRecord, CellStatus } from "./record.ts";
 import { MAX_TIMEOUT_SECONDS } from "./schema.ts";
@@ -127,8 +128,9 @@ export function selectCells(
   selection: Pick<RunOptions, "only" | "shard">,
 ): PlannedCell[] {
   const { only, shard } = selection;
-  let selected = cells.filter(({ variantLabel }) =>
-    only === undefined || matchesGlob(only, variantLabel)
+  let selected = cells.filter((cell) =>
+    only === undefined || matchesGlob(only, cell.variantLabel) ||
+    matchesGlob(only, groupLabel(cell))
   );
   if (selected.length === 0) {
     const labels = [...new Set(cells.map((cell) => cell.variantLabel))];

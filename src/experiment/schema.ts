@@ -28,6 +28,11 @@ export const CHECKABLE_METRICS = [
   "perplexity.windows",
   "perplexity.tokens",
   "perplexity.deltaNll",
+  "divergence.klNats",
+  "divergence.klStderr",
+  "divergence.top1Agreement",
+  "divergence.windows",
+  "divergence.tokens",
   "cache.elementsPerTokenPerLayer",
   "cache.bytesPerToken",
   "cache.measuredBytes",
@@ -45,8 +50,18 @@ export const CHECKABLE_METRICS = [
   "conversion.calibrationTokens",
 ] as const;
 
+/** Of calibration, where neither seed nor seeds is given. */
+export const DEFAULT_SEED = 42;
+
 /** A timer's limit: 2^31 - 1 milliseconds. */
 export const MAX_TIMEOUT_SECONDS = 2147483;
+
+/** How to calibrate: with one seed, or with each of several. */
+export interface CalibrationChoice extends Omit<CalibrationOptions, "seed"> {
+  readonly seed?: number;
+  /** Instead of seed: every converted variant is made and measured once for each. */
+  readonly seeds?: readonly number[];
+}
 
 /** How to run: an engine, its number type and device. */
 export interface EngineChoice {
@@ -135,7 +150,7 @@ export interface Experiment {
   readonly description?: string;
   /** Models in order of preference; the first that can be had is taken. */
   readonly model: string | readonly string[];
-  readonly calibration?: CalibrationOptions;
+  readonly calibration?: CalibrationChoice;
   readonly engine: EngineChoice;
   readonly variants: readonly (VariantRecord & { readonly label?: string })[];
   readonly measure: {
@@ -154,6 +169,25 @@ export interface Experiment {
   readonly timeoutSeconds: number;
 }
 
+/**
+ * The calibration of one cell.
+ *
+ * @param calibration The experiment's.
+ * @param cellSeed The cell's, where the experiment names several.
+ */
+export function calibrationOf(
+  { text, samples, tokens, seed, passes }: CalibrationChoice,
+  cellSeed?: number,
+): CalibrationOptions {
+  return {
+    text,
+    samples,
+    tokens,
+    seed: cellSeed ?? seed ?? DEFAULT_SEED,
+    passes,
+  };
+}
+
 /** Keys of a variant that are not options of its method. */
 export const VARIANT_KEYS = [
   "method",
@@ -166,6 +200,7 @@ export const VARIANT_KEYS = [
 const contexts = z.array(z.int().min(2).max(1 << 24)).min(1).describe(
   "Context lengths in tokens",
 );
+const seed = z.int().min(0).max(0xffffffff);
 const tokenBudget = z.union([z.literal("all"), z.int().min(2)]);
 
 /**
@@ -190,7 +225,10 @@ export function experimentSchema(methods: readonly Method[]) {
       text: z.string().min(1),
       samples: z.int().min(1).default(128),
       tokens: z.int().min(2).default(256),
-      seed: z.int().min(0).max(0xffffffff).default(42),
+      seed: seed.optional().describe("Default: 42"),
+      seeds: z.array(seed).min(1).optional().describe(
+        "Instead of seed: every converted variant is made and measured once for each",
+      ),
       passes: z.literal([1, 2]).default(2),
     }).optional(),
     engine: z.strictObject({
@@ -222,6 +260,23 @@ export function experimentSchema(methods: readonly Method[]) {
         contexts: contexts.optional(),
         batch: z.int().min(1).optional(),
       }).optional(),
+      divergence: z.strictObject({
+        text: z.string().min(1),
+        tokens: z.int().min(2).default(32768),
+        contexts: contexts.optional(),
+        continuation: z.union([
+          z.literal(false),
+          z.strictObject({
+            prompts: z.int().min(1).default(2),
+            promptTokens: z.int().min(1).default(64),
+            tokens: z.int().min(1).default(48),
+          }),
+        ]).prefault({}).describe(
+          "Prompts that original and variant continue greedily, at the longest context; false: none",
+        ),
+      }).optional().describe(
+        "KL divergence and top-1 agreement of each variant's predictions to the original's",
+      ),
       cache: z.strictObject({
         contexts: contexts.optional(),
         slackBytes: z.int().min(0).default(0),

@@ -10,6 +10,9 @@ export const EXPERIMENTS_FOLDER = "experiments";
 /** What a bare `deno task experiment` runs. */
 export const DEFAULT_EXPERIMENT = join(EXPERIMENTS_FOLDER, "quickstart.yaml");
 
+/** YAML of a file that has more is refused unread; plain_yaml.ts allows no more characters. */
+const MAX_BYTES = 4 * 2 ** 20;
+
 /** An experiment file, read. */
 export interface ExperimentSource {
   readonly path: string;
@@ -35,7 +38,7 @@ export async function readExperimentFile(
   ];
   for (const path of candidates) {
     try {
-      return { path, text: await Deno.readTextFile(path) };
+      return { path, text: await readText(path) };
     } catch (error) {
       if (
         !(error instanceof Deno.errors.NotFound ||
@@ -51,6 +54,23 @@ export async function readExperimentFile(
       meant === undefined ? "" : ` (did you mean "${meant}"?)`
     }; allowed: a path, or one of ${known.join(", ")}`,
   );
+}
+
+/** Reads a file that may be anything: no more than an experiment can have, and no byte that is not text. */
+async function readText(path: string): Promise<string> {
+  const { isFile, size } = await Deno.stat(path);
+  if (!isFile) throw new Deno.errors.IsADirectory(path);
+  if (size > MAX_BYTES) {
+    throw new InputError(
+      `${path}:1:1: the file has ${size} bytes; allowed: at most ${MAX_BYTES}`,
+    );
+  }
+  const bytes = await Deno.readFile(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputError(`${path}:1:1: the file is not UTF-8; allowed: text`);
+  }
 }
 
 /** Names of the files in experiments/, sorted. */

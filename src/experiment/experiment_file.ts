@@ -2,14 +2,16 @@
 // overrides of the command line, schema, matrix, each method's own check of its
 // options. All errors of a file are reported at once, with their lines.
 
-import { type Document, isSeq, LineCounter, parseDocument } from "yaml";
+import { type Document, isSeq } from "yaml";
 import { InputError } from "../base/errors.ts";
+import { excerpt, oneLine } from "../base/excerpt.ts";
 import type { Method } from "../conversion/method.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
 import { semanticProblems } from "./experiment_checks.ts";
 import { countVariants, expandVariant, type VariantEntry } from "./expand.ts";
 import { variantLabels } from "./label.ts";
 import { explain, type Located, type Path, place } from "./locate.ts";
+import { parsePlainYaml } from "./plain_yaml.ts";
 import type { VariantRecord } from "./record.ts";
 import {
   DEFAULT_SEED,
@@ -22,6 +24,9 @@ import {
 
 /** Nothing in an experiment needs more; a matrix of typos does. */
 const MAX_VARIANTS = 2000;
+
+/** More lines of errors than this say the same thing again. */
+const MAX_MESSAGES = 20;
 
 /** What the command line may change. */
 export interface Overrides {
@@ -45,22 +50,12 @@ export function parseExperiment(
   overrides: Overrides = {},
   methods: readonly Method[] = METHODS,
 ): Experiment {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    version: "1.2",
-    lineCounter: lines,
-    prettyErrors: false,
-    uniqueKeys: true,
-  });
-  if (document.errors.length > 0) {
-    throw new InputError(
-      document.errors.map((error) => {
-        const { line, col } = lines.linePos(error.pos[0]);
-        return `${file}:${Math.max(line, 1)}:${
-          Math.max(col, 1)
-        }: ${error.message}`;
-      }).join("\n"),
-    );
+  const { document, lines, problems } = parsePlainYaml(text);
+  if (problems.length > 0) {
+    throw inputError(problems.map(({ offset, message }) => {
+      const { line, col } = lines.linePos(offset);
+      return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${message}`;
+    }));
   }
   const set = (overrides.set ?? []).map((assignment) =>
     applySet(document, assignment)
@@ -70,12 +65,22 @@ export function parseExperiment(
   const schema = experimentSchema(methods);
   const result = schema.safeParse(value);
   if (!result.success) {
-    throw new InputError(
-      explainWithMethods(explain(result.error, value, schema, at), methods)
-        .join("\n"),
+    throw inputError(
+      explainWithMethods(explain(result.error, value, schema, at), methods),
     );
   }
   return resolve(result.data, at, methods);
+}
+
+/** One line for each thing that is wrong. */
+function inputError(messages: readonly string[]): InputError {
+  const rest = messages.length - MAX_MESSAGES;
+  return new InputError(
+    [
+      ...messages.slice(0, MAX_MESSAGES),
+      ...(rest > 0 ? [`and ${rest} more`] : []),
+    ].join("\n"),
+  );
 }
 
 function toPlainValue(document: Document, file: string): unknown {
@@ -83,7 +88,7 @@ function toPlainValue(document: Document, file: string): unknown {
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     // The yaml package refuses aliases that multiply without bound.
-    throw new InputError(`${file}:1:1: ${(error as Error).message}`);
+    throw new InputError(`${file}:1:1: ${oneLine((error as Error).message)}`);
   }
 }
 
@@ -95,7 +100,9 @@ function applySet(
   const equals = assignment.indexOf("=");
   if (equals < 1) {
     throw new InputError(
-      `--set ${assignment}: must be key=value, for instance measure.perplexity.tokens=4096`,
+      `--set ${
+        oneLine(assignment)
+      }: must be key=value, for instance measure.perplexity.tokens=4096`,
     );
   }
   const path: (string | number)[] = [];
@@ -105,18 +112,21 @@ function applySet(
       : document.getIn(path, true);
     path.push(isSeq(parent) && /^\d+$/.test(step) ? Number(step) : step);
   }
-  const value = parseDocument(assignment.slice(equals + 1), { version: "1.2" });
-  if (value.errors.length > 0) {
-    throw new InputError(
-      `--set ${assignment}: ${value.errors[0]!.message.split("\n")[0]}`,
-    );
+  const { value, problems: [problem] } = parsePlainYaml(
+    assignment.slice(equals + 1),
+  );
+  const shown = oneLine(assignment);
+  if (problem !== undefined) {
+    throw new InputError(`--set ${shown}: ${problem.message}`);
   }
   try {
-    document.setIn(path, document.createNode(value.toJS({ maxAliasCount: 0 })));
+    document.setIn(path, document.createNode(value));
   } catch (error) {
-    throw new InputError(`--set ${assignment}: ${(error as Error).message}`);
+    throw new InputError(
+      `--set ${shown}: ${oneLine((error as Error).message)}`,
+    );
   }
-  return { path, text: assignment };
+  return { path, text: shown };
 }
 
 /** Says of an unknown option whether another method has it. */
@@ -127,7 +137,9 @@ function explainWithMethods(
   return messages.map((message) => {
     const key = /unknown key "([^"]+)" in variants\[\d+\]/.exec(message)?.[1];
     if (key === undefined) return message;
-    const owners = methods.filter((method) => key in method.options.shape);
+    const owners = methods.filter((method) =>
+      Object.hasOwn(method.options.shape, key)
+    );
     return owners.length === 0
       ? message
       : `${message}; ${key} is an option of ${
@@ -187,7 +199,7 @@ function resolve(
           : ["variants", index];
         const found = options[option] === undefined
           ? "is missing"
-          : `found ${JSON.stringify(options[option])}`;
+          : `found ${excerpt(options[option])}`;
         said.add(
           `${
             place(at, path)
@@ -204,12 +216,12 @@ function resolve(
       }variants: a matrix of ${total} variants; allowed: at most ${MAX_VARIANTS}`,
     );
   }
-  if (problems.length > 0) throw new InputError(problems.join("\n"));
+  if (problems.length > 0) throw inputError(problems);
   const labels = variantLabels(variants, own, defaultsIn(methods));
   problems.push(
     ...semanticProblems(parsed, { variants, own, entries, labels }, at),
   );
-  if (problems.length > 0) throw new InputError(problems.join("\n"));
+  if (problems.length > 0) throw inputError(problems);
 
   const { measure } = parsed;
   const shared = measure.contexts;

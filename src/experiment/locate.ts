@@ -12,6 +12,7 @@ import {
   type Pair,
 } from "yaml";
 import { z } from "zod";
+import { excerpt } from "../base/excerpt.ts";
 import { nearestName } from "../text/nearest_name.ts";
 
 /** A key's path in the file: ["measure", "contexts", 1]. */
@@ -77,7 +78,11 @@ function offsetOf(
 /** "measure.contexts[1]" */
 export function pathText(path: Path): string {
   return path.map((step, i) =>
-    typeof step === "number" ? `[${step}]` : i === 0 ? step : `.${step}`
+    typeof step === "number"
+      ? `[${step}]`
+      : `${i === 0 ? "" : "."}${
+        /^[\w-]{1,40}$/.test(step) ? step : excerpt(step)
+      }`
   ).join("");
 }
 
@@ -118,9 +123,9 @@ function explainIssue(
       const meant = nearestName(key, known);
       const hint = meant === undefined ? "" : ` (did you mean "${meant}"?)`;
       const allowed = known.length === 0 ? "none" : known.join(", ");
-      return `${
-        place(at, [...full, key], true)
-      }unknown key "${key}" in ${name}${hint}; allowed: ${allowed}`;
+      return `${place(at, [...full, key], true)}unknown key ${
+        excerpt(key)
+      } in ${name}${hint}; allowed: ${allowed}`;
     });
   }
   const found = valueAt(value, path);
@@ -152,7 +157,7 @@ function explainIssue(
   const hint = meant === undefined ? "" : ` (did you mean "${meant}"?)`;
   return [
     `${place(at, full)}${name}: found ${
-      JSON.stringify(found)
+      excerpt(found)
     }${hint}; allowed: ${allowed}`,
   ];
 }

@@ -2,7 +2,7 @@
 
 import { escapeHtml } from "./format.ts";
 import type { Series } from "./series.ts";
-import type { Column, Row, Table } from "./table.ts";
+import { type Column, type Row, type Table, valueOf } from "./table.ts";
 
 /**
  * Renders a table; every text is escaped.
@@ -50,8 +50,10 @@ const SHAPES: Readonly<Record<string, string>> = {
 };
 
 function htmlHead(columns: readonly Column[]): string {
-  const head = columns.map((column) =>
-    `<th scope="col" class="${column.align}">${escapeHtml(column.head)}</th>`
+  const head = columns.map(({ align, head, about }) =>
+    `<th scope="col" class="${align}"${
+      about === undefined ? "" : ` title="${escapeHtml(about)}"`
+    }>${escapeHtml(head)}</th>`
   ).join("");
   if (columns.every((column) => column.group === undefined)) {
     return `<tr>${head}</tr>`;
@@ -86,9 +88,14 @@ function htmlRow(row: Row, columns: readonly Column[]): string {
     const note = cell.note === undefined
       ? ""
       : ` <span class="note">${escapeHtml(cell.note)}</span>`;
-    return `<td class="${classes.join(" ")}">${mark}${
+    const value = valueOf(cell);
+    const sorted = typeof value === "number" ? ` data-value="${value}"` : "";
+    return `<td class="${classes.join(" ")}"${sorted}>${mark}${
       escapeHtml(cell.text)
     }${note}</td>`;
   }).join("");
-  return `<tr class="${row.tone ?? ""}">${cells}</tr>`;
+  const run = row.series?.runName;
+  return `<tr class="${row.tone ?? ""}"${
+    run === undefined ? "" : ` data-run="${escapeHtml(run)}"`
+  }>${cells}</tr>`;
 }

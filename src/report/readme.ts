@@ -13,6 +13,7 @@ import {
   machineName,
   protocol,
 } from "./protocol.ts";
+import { paretoFront, paretoMeaning } from "./pareto.ts";
 import { commandLines, commits, memoryGrowth } from "./run_facts.ts";
 import { precisionSection } from "./readme_precision.ts";
 import { collectSeries, engineName } from "./series.ts";
@@ -102,7 +103,11 @@ function mainSection({ path, run, figures }: PublishedRun): string {
   return [
     escapeMarkdown(headline(series, run)),
     markdownTable(headlineTable(series)),
-    conditions(headlineProtocol(series, run), { path, run }),
+    conditions(
+      [headlineProtocol(series, run), paretoMeaning(paretoFront(series))]
+        .filter((part) => part !== "").join(" "),
+      { path, run },
+    ),
     ...figure === undefined ? [] : [
       `![${escapeMarkdown(figure.title)}](${path}/figures/${figure.id}.svg)`,
     ],

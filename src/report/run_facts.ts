@@ -1,7 +1,12 @@
 // What the records say of a run as a whole: its commit, the command that made
 // it, what is not there, and how the device's memory grew.
 
-import { formatNumber, formatPercent, joinWords } from "./format.ts";
+import {
+  formatBytes,
+  formatNumber,
+  formatPercent,
+  joinWords,
+} from "./format.ts";
 import { isObject, type RunData } from "./load.ts";
 import { machineName } from "./protocol.ts";
 import type { PlannedCell } from "./schema.ts";
@@ -97,6 +102,23 @@ export function notSelectedNote(run: RunData): string {
     : `${formatNumber(count)} variant${
       count === 1 ? " was" : "s were"
     } not selected`;
+}
+
+/** The most memory that an engine's process took; "" where no cell says. */
+export function peakMemory({ cells }: Pick<RunData, "cells">): string {
+  const [most] = cells.filter(({ peakMemoryBytes }) => peakMemoryBytes > 0)
+    .sort((a, b) => b.peakMemoryBytes - a.peakMemoryBytes);
+  if (most === undefined) return "";
+  const scope = most.peakMemoryScope === "cell"
+    ? "in this cell alone"
+    : "in all that its process had done";
+  return `Peak memory of the engine’s process: ${
+    formatBytes(most.peakMemoryBytes)
+  } (${most.variantLabel}, ${most.measure}${
+    most.contextTokens === undefined
+      ? ""
+      : ` at ${formatNumber(most.contextTokens)}`
+  }; ${scope})`;
 }
 
 /** Missing cells by label and measure, "transmla F2 m64 r88: throughput at 512 and 8,160". */

@@ -1,7 +1,7 @@
 // Sorts folders by the run that they hold: folders of one run are merged, runs
 // are shown side by side.
 
-import { type CellRecord } from "../experiment/record.ts";
+import type { CellRecord } from "../experiment/record.ts";
 import { loadRuns, type NamedRun, type RunData } from "./load.ts";
 import { machineName } from "./protocol.ts";
 import { engineName } from "./series.ts";

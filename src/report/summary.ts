@@ -5,7 +5,9 @@ import { checksTable, conversionTable, failedTable } from "./detail_tables.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown, formatNumber } from "./format.ts";
 import { headline } from "./headline.ts";
-import type { RunData } from "./load.ts";
+import { joinRuns, jointTitle } from "./joint.ts";
+import type { NamedRun, RunData } from "./load.ts";
+import { paretoMeaning } from "./pareto.ts";
 import {
   calibrationProtocol,
   dates,
@@ -13,18 +15,28 @@ import {
   labelNote,
   machineName,
   modelShapes,
+  protocol,
   stepsOf,
 } from "./protocol.ts";
 import {
   commandLines,
   commits,
-  memoryGrowth,
+  mergeNotes,
   missingCells,
+  missingLines,
   missingOfSelected,
+  peakMemory,
 } from "./run_facts.ts";
-import { collectSeries } from "./series.ts";
+import { collectSeries, type Series } from "./series.ts";
+import { continuationsOf, type SplitText } from "./continuations.ts";
+import { headlineCaption, headlineMeaning } from "./captions.ts";
 import { stageLine } from "./stage_line.ts";
-import { perplexityTable, throughputTable } from "./measure_tables.ts";
+import {
+  divergenceTable,
+  perplexityTable,
+  seedsTable,
+  throughputTable,
+} from "./measure_tables.ts";
 import type { Table } from "./table.ts";
 import { headlineTable } from "./tables.ts";
 
@@ -41,14 +53,15 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
     `# ${escapeMarkdown(run.experiments.join(", "))}`,
     escapeMarkdown(headline(series, run)),
     missingNote(run),
+    missingLines(run).map((line) => `- ${escapeMarkdown(line)}`).join("\n"),
+    mergeNotes(run).map(escapeMarkdown).join(" "),
     run.problems.map((problem) => `- ${escapeMarkdown(problem)}`).join("\n"),
     "## Results",
     markdownTable(headlineTable(series)),
     escapeMarkdown(
-      `± is one standard error over windows; ΔNLL is the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t); × is the speed relative to the baseline. ${
-        headlineProtocol(series, run)
-      } ${memoryGrowth(run)} ${calibrationProtocol(run)} ${labelNote(series)}`
-        .trim().replace(/ {2,}/g, " "),
+      `${headlineCaption(series, run)} ${calibrationProtocol(run)} ${
+        labelNote(series)
+      }`.trim().replace(/ {2,}/g, " "),
     ),
     ...figuresFolder === undefined ? [] : makeFigures(series, run).map((
       figure,
@@ -59,18 +72,49 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
         escapeMarkdown(`${figure.title}. ${figure.caption}`)
       }*`
     ),
-    ...section("Perplexity by window length", perplexityTable(series), 1),
-    ...section("Throughput", throughputTable(series, stepsOf(run))),
-    ...section("Checks", checksTable(run)),
-    ...section("Conversions", conversionTable(series)),
-    ...section("Cells without a result", failedTable(run)),
+    ...section(
+      "Perplexity by window length",
+      perplexityTable(series),
+      protocol(run, { perplexity: "all" }),
+      1,
+    ),
+    ...section(
+      "Divergence by window length",
+      divergenceTable(series),
+      protocol(run, { divergence: "all" }),
+      2,
+    ),
+    ...section(
+      "Throughput",
+      throughputTable(series, stepsOf(run)),
+      protocol(run, { speed: true }),
+    ),
+    ...section(
+      "Calibration seeds",
+      seedsTable(series),
+      `Each seed draws its own calibration samples. ${
+        protocol(run, { perplexity: "all", divergence: "all", speed: true })
+      }`,
+    ),
+    ...continuationsMarkdown(series),
+    ...section(
+      "Checks",
+      checksTable(run),
+      protocol(run, { perplexity: "all" }),
+    ),
+    ...section(
+      "Conversions",
+      conversionTable(series),
+      `${calibrationProtocol(run)}${onMachine(run)}`,
+    ),
+    ...section("Cells without a result", failedTable(run), ""),
     "## Provenance",
     [
       ...modelShapes(run),
       `Run ${run.runIds.join(", ")}, ${dates(run)}, ${
         formatNumber(run.cells.length)
       } cells`,
-      ...[stageLine(run)].filter((line) => line !== ""),
+      ...[stageLine(run), peakMemory(run)].filter((line) => line !== ""),
       ...[["Machine", machineName(run)], ["Commit", commits(run)]].filter((
         [, value],
       ) => value !== "").map(([name, value]) => `${name}: ${value}`),
@@ -121,9 +165,78 @@ export function markdownTable(table: Table): string {
   );
 }
 
-/** A headed table, left out where it has no rows or only `trivial` columns of numbers. */
-function section(title: string, table: Table, trivial = 0): string[] {
-  return table.rows.length === 0 || table.columns.length - 1 <= trivial
-    ? []
-    : [`## ${title}`, markdownTable(table)];
+/** A headed table and how it was measured, left out where it has no rows or only `trivial` columns of numbers. */
+function section(
+  title: string,
+  table: Table,
+  caption: string,
+  trivial = 0,
+): string[] {
+  return table.rows.length === 0 || table.columns.length - 1 <= trivial ? [] : [
+    `## ${title}`,
+    markdownTable(table),
+    escapeMarkdown(caption.trim().replace(/ {2,}/g, " ")),
+  ];
+}
+
+function onMachine(run: RunData): string {
+  const machine = machineName(run);
+  return machine === "" ? "" : ` Machine: ${machine}.`;
+}
+
+/** Continuations of every prompt; a variant's first word that differs is bold. */
+function continuationsMarkdown(series: readonly Series[]): string[] {
+  const all = continuationsOf(series);
+  if (all.length === 0) return [];
+  const plain = (text: string) => escapeMarkdown(text.replace(/\r?\n/g, " ↵ "));
+  const split = ({ same, first, rest }: SplitText) => {
+    const [, space, word] = /^(\s*)(.*)$/s.exec(first)!;
+    return `${plain(same)}${plain(space!)}${
+      word === "" ? "" : `**${plain(word!)}**`
+    }${plain(rest)}`.trim();
+  };
+  return [
+    "## Greedy continuations",
+    "What each model writes after the same prompt, always its most likely token; a variant’s first word that differs from the original’s text is bold.",
+    ...all.flatMap(({ prompt, original, tokens, variants }) => [
+      `> ${plain(prompt.trim())}`,
+      [
+        "| Variant | tokens in common | Continuation |",
+        "| --- | ---: | --- |",
+        `| original | – | ${plain(original.trim())} |`,
+        ...variants.map(({ series, commonTokens, text }) =>
+          `| ${escapeMarkdown(series.label)} | ${commonTokens} of ${tokens} | ${
+            split(text)
+          } |`
+        ),
+      ].join("\n"),
+    ]),
+  ];
+}
+
+/**
+ * Renders the Markdown twin of a page of several runs.
+ *
+ * @param runs Two or more, with different names.
+ * @returns Markdown: a joint table, then each run.
+ */
+export function renderJointSummary(runs: readonly NamedRun[]): string {
+  const { series, run, front, differences } = joinRuns(runs);
+  return [
+    `# ${escapeMarkdown(jointTitle(runs))}`,
+    "## All runs",
+    markdownTable(headlineTable(series, front)),
+    escapeMarkdown(
+      [
+        ...differences,
+        headlineMeaning(series),
+        headlineProtocol(series, run),
+        paretoMeaning(front),
+      ].filter((part) => part !== "").join(" "),
+    ),
+    ...runs.map(({ name, run }) =>
+      renderSummary(run).replace(/^# .*$/m, () => `# ${escapeMarkdown(name)}`)
+        .replace(/^#/gm, "##").trimEnd()
+    ),
+  ].join("\n\n") + "\n";
 }

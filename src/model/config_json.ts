@@ -3,6 +3,7 @@
 // feature, before any work starts. Absent fields have transformers' defaults.
 
 import { CheckpointError, UnsupportedModelError } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 import type { ModelConfig, RopeScaling } from "./config.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -28,6 +29,10 @@ const FAMILY_FEATURES: Readonly<Record<string, string>> = {
 /** No model of these families is near it; products of two sizes stay exact. */
 const MAX_SIZE = 2 ** 26;
 const MAX_LAYERS = 1024;
+/** Published models have at most 1e-5; above 1 a norm no longer normalizes. */
+const MAX_NORM_EPS = 1;
+/** Published models have at most 1e8; frequencies stay far from the least numbers of f64. */
+const MAX_ROPE_THETA = 1e12;
 
 /**
  * Checks a config.json and names its numbers.
@@ -82,7 +87,7 @@ export function parseModelConfig(configJson: Json): ModelConfig {
     numKeyValueHeads,
     headDim,
     maxPositionEmbeddings,
-    rmsNormEps: positive(configJson, "rms_norm_eps", 1e-6),
+    rmsNormEps: positive(configJson, "rms_norm_eps", 1e-6, MAX_NORM_EPS),
     ...rope,
     tieWordEmbeddings: flag(configJson, "tie_word_embeddings"),
     attentionBias,
@@ -100,7 +105,7 @@ function parseModelType(json: Json): ModelConfig["modelType"] {
   throw new UnsupportedModelError(
     `Cannot use this model as model_type must be one of ${
       MODEL_TYPES.join(", ")
-    }: current value is ${JSON.stringify(value)}${feature}`,
+    }: current value is ${excerpt(value)}${feature}`,
   );
 }
 
@@ -109,6 +114,7 @@ const FEATURES: readonly (readonly [string, string, readonly unknown[]])[] = [
   ["hidden_act", "an activation other than silu", ["silu"]],
   ["mlp_bias", "biases in the MLP", [false]],
   ["use_qk_norm", "norms on queries and keys", [false]],
+  ["qk_norm", "norms on queries and keys", [false]],
   ["qk_layernorm", "norms on queries and keys", [false]],
   ["num_local_experts", "a mixture of experts", [0, 1]],
   ["num_experts", "a mixture of experts", [0, 1]],
@@ -116,6 +122,12 @@ const FEATURES: readonly (readonly [string, string, readonly unknown[]])[] = [
   ["final_logit_softcapping", "logit soft-capping", []],
   ["query_pre_attn_scalar", "another attention scale", []],
   ["attention_multiplier", "another attention scale", []],
+  ["attention_scale", "another attention scale", []],
+  ["logit_scale", "scaled logits", [1]],
+  ["residual_scale", "scaled residuals", [1]],
+  ["embedding_scale", "scaled embeddings", [1]],
+  ["clip_qkv", "clipped queries, keys and values", []],
+  ["is_causal", "attention that is not causal", [true]],
   ["partial_rotary_factor", "rotation of a part of each head", [1]],
   ["kv_lora_rank", "latent attention already", []],
 ];
@@ -126,16 +138,15 @@ function refuseFeatures(json: Json): void {
     if (value === undefined || allowed.includes(value)) continue;
     throw new UnsupportedModelError(
       `Cannot use this model as it has ${feature}: ${field} is ${
-        JSON.stringify(value)
+        excerpt(value)
       }`,
     );
   }
   const quantization = json["quantization_config"] ?? undefined;
   if (quantization !== undefined) {
-    const method = (quantization as Json)["quant_method"];
     throw new UnsupportedModelError(
-      `Cannot use this model as its weights are quantized: quant_method is ${
-        JSON.stringify(method)
+      `Cannot use this model as its weights are quantized: quantization_config is ${
+        excerpt(quantization)
       }`,
     );
   }
@@ -146,26 +157,28 @@ function refuseSlidingWindow(
   modelType: ModelConfig["modelType"],
   maxPositionEmbeddings: number,
 ): void {
-  const layerTypes = json["layer_types"];
+  const layerTypes = json["layer_types"] ?? [];
   if (
-    Array.isArray(layerTypes) &&
+    !Array.isArray(layerTypes) ||
     layerTypes.some((type) => type !== "full_attention")
   ) {
     throw new UnsupportedModelError(
-      "Cannot use this model as it has sliding-window attention: layer_types must all be full_attention",
+      `Cannot use this model as it has sliding-window attention: layer_types must all be full_attention: current value is ${
+        excerpt(layerTypes)
+      }`,
     );
   }
   // transformers' MistralConfig has a window of 4096 unless told otherwise.
   const window = modelType === "mistral"
     ? json["sliding_window"] === undefined ? 4096 : json["sliding_window"]
-    : json["use_sliding_window"] === true
+    : flag(json, "use_sliding_window")
     ? json["sliding_window"] ?? 4096
     : null;
   if (window === null) return;
   if (typeof window !== "number" || !(window >= maxPositionEmbeddings)) {
     throw new UnsupportedModelError(
       `Cannot use this model as it has sliding-window attention: sliding_window is ${
-        JSON.stringify(window)
+        excerpt(window)
       }, max_position_embeddings is ${maxPositionEmbeddings}`,
     );
   }
@@ -179,7 +192,7 @@ function parseRope(
   if (typeof parameters !== "object" || Array.isArray(parameters)) {
     throw new CheckpointError(
       `Cannot read the configuration as rope_scaling must be an object or null: current value is ${
-        JSON.stringify(parameters)
+        excerpt(parameters)
       }`,
     );
   }
@@ -188,11 +201,14 @@ function parseRope(
     "rope_theta" in scaling ? scaling : json,
     "rope_theta",
     10000,
+    MAX_ROPE_THETA,
   );
   const partial = scaling["partial_rotary_factor"] ?? 1;
   if (partial !== 1) {
     throw new UnsupportedModelError(
-      `Cannot use this model as it has rotation of a part of each head: partial_rotary_factor is ${partial}`,
+      `Cannot use this model as it has rotation of a part of each head: partial_rotary_factor is ${
+        excerpt(partial)
+      }`,
     );
   }
   const type = scaling["rope_type"] ?? scaling["type"] ?? "default";
@@ -200,7 +216,7 @@ function parseRope(
   if (type !== "llama3") {
     throw new UnsupportedModelError(
       `Cannot use this model as its rotary scaling must be default or llama3: current value is ${
-        JSON.stringify(type)
+        excerpt(type)
       }`,
     );
   }
@@ -232,7 +248,7 @@ function size(
   if (!Number.isInteger(value) || (value as number) < 1) {
     throw new CheckpointError(
       `Cannot read the configuration as ${field} must be a positive integer: current value is ${
-        JSON.stringify(value)
+        excerpt(value)
       }`,
     );
   }
@@ -244,13 +260,18 @@ function size(
   return value as number;
 }
 
-function positive(json: Json, field: string, fallback?: number): number {
+function positive(
+  json: Json,
+  field: string,
+  fallback?: number,
+  largest = Number.MAX_VALUE,
+): number {
   const value = json[field] ?? fallback;
-  if (typeof value !== "number" || !(value > 0 && value < Infinity)) {
+  if (typeof value !== "number" || !(value > 0 && value <= largest)) {
     throw new CheckpointError(
-      `Cannot read the configuration as ${field} must be a positive number: current value is ${
-        JSON.stringify(value)
-      }`,
+      `Cannot read the configuration as ${field} must be a positive number${
+        largest === Number.MAX_VALUE ? "" : ` <= ${largest}`
+      }: current value is ${excerpt(value)}`,
     );
   }
   return value;
@@ -261,7 +282,7 @@ function flag(json: Json, field: string): boolean {
   if (typeof value !== "boolean") {
     throw new CheckpointError(
       `Cannot read the configuration as ${field} must be true or false: current value is ${
-        JSON.stringify(value)
+        excerpt(value)
       }`,
     );
   }

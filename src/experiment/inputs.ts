@@ -78,15 +78,17 @@ export async function openModel(
     try {
       const checkpoint = await openCheckpoint(name, options);
       try {
+        const model = ofFile(name, () => loadModel(checkpoint));
         const tokenizer = checkpoint.tokenizerJson === undefined
           ? undefined
           : ofFile(
             `the tokenizer of ${name}`,
-            () => openTokenizer(checkpoint.tokenizerJson!),
+            () =>
+              openTokenizer(checkpoint.tokenizerJson!, model.config.vocabSize),
           );
         return {
           name,
-          model: ofFile(name, () => loadModel(checkpoint)),
+          model,
           weightsSha256: checkpoint.sha256,
           ...(tokenizer === undefined ? {} : { tokenizer }),
           files: checkpoint.files,

@@ -1,8 +1,12 @@
 // A text of the user's own: a UTF-8 file, its paragraphs separated by blank lines.
 
 import { InputError } from "../base/errors.ts";
+import { oneLine } from "../base/excerpt.ts";
 import { textOfRows } from "./text_of_rows.ts";
 import type { TextSource } from "./text_source.ts";
+
+/** Texts of the literature have 1 to 500 MB; a string of V8 holds 2^29 characters. */
+const MAX_BYTES = 2 ** 28;
 
 /**
  * Opens a text file. Rows are its paragraphs; line ends become "\n" and a byte
@@ -10,19 +14,30 @@ import type { TextSource } from "./text_source.ts";
  *
  * @param path The file.
  * @returns The text `file:PATH`.
- * @throws {InputError} If the file is missing, not UTF-8 or holds no text.
+ * @throws {InputError} If the file is missing, too large, binary, not UTF-8 or holds no text.
  */
 export async function openTextFile(path: string): Promise<TextSource> {
   const name = `file:${path}`;
   let bytes: Uint8Array;
   try {
+    const { size } = await Deno.stat(path);
+    if (size > MAX_BYTES) {
+      throw new Error(`it has ${size} bytes, allowed are at most ${MAX_BYTES}`);
+    }
     bytes = await Deno.readFile(path);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const reason = error instanceof Deno.errors.NotFound
       ? "the file does not exist"
-      : error.message;
+      : oneLine(error.message);
     throw new InputError(`Cannot open text ${name}: ${reason}`);
+  }
+  // Valid in UTF-8, and in no text: what has it is UTF-16 or no text at all.
+  const nul = bytes.indexOf(0);
+  if (nul >= 0) {
+    throw new InputError(
+      `Cannot open text ${name} as it must be text: byte ${nul} is 0`,
+    );
   }
   let content: string;
   try {

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { CheckpointError } from "../base/errors.ts";
+import { excerpt, oneLine } from "../base/excerpt.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -17,10 +18,14 @@ const MAX_DEPTH = 32;
  * decoded without clean-up of spaces.
  *
  * @param tokenizerJson The content of a tokenizer.json.
+ * @param embeddingRows V of the model, if it is known. Added tokens may lie beyond (a padding token that no text holds), until one is needed.
  * @returns The tokenizer.
- * @throws {CheckpointError} If the object is malformed or of an unknown kind.
+ * @throws {CheckpointError} If the object is malformed, of an unknown kind, or its vocabulary is larger than the embedding.
  */
-export function openTokenizer(tokenizerJson: Json): Tokenizer {
+export function openTokenizer(
+  tokenizerJson: Json,
+  embeddingRows = MAX_VOCAB_SIZE,
+): Tokenizer {
   const root = object(tokenizerJson, "the root");
   const canonical = canonicalJson(root, 0);
   const model = object(root.model, "model");
@@ -28,13 +33,13 @@ export function openTokenizer(tokenizerJson: Json): Tokenizer {
   if (typeof type !== "string" || !MODEL_TYPES.includes(type)) {
     throw malformed(
       `model.type must be one of ${MODEL_TYPES.join(", ")}: current value is ${
-        JSON.stringify(type)
+        excerpt(type)
       }`,
     );
   }
   const added = root.added_tokens ?? [];
   if (!Array.isArray(added)) throw malformed("added_tokens must be an array");
-  const vocabSize = checkVocabulary(model.vocab, type, added);
+  const vocabSize = checkVocabulary(model.vocab, type, added, embeddingRows);
   if (type === "BPE") checkMerges(model);
   let library: LibraryTokenizer;
   try {
@@ -50,16 +55,28 @@ export function openTokenizer(tokenizerJson: Json): Tokenizer {
   } catch (error) {
     throw malformed(error instanceof Error ? error.message : String(error));
   }
-  return new JsonTokenizer(library, vocabSize, sha256(canonical));
+  return new JsonTokenizer(
+    library,
+    vocabSize,
+    embeddingRows,
+    sha256(canonical),
+  );
 }
 
 class JsonTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly sha256: string;
   readonly #library: LibraryTokenizer;
+  readonly #embeddingRows: number;
 
-  constructor(library: LibraryTokenizer, vocabSize: number, sha256: string) {
+  constructor(
+    library: LibraryTokenizer,
+    vocabSize: number,
+    embeddingRows: number,
+    sha256: string,
+  ) {
     this.#library = library;
+    this.#embeddingRows = embeddingRows;
     this.vocabSize = vocabSize;
     this.sha256 = sha256;
   }
@@ -71,10 +88,17 @@ class JsonTokenizer implements Tokenizer {
     // The library gives undefined for a token outside the vocabulary, which an
     // Int32Array would silently store as 0.
     for (let i = 0; i < ids.length; i++) {
+      if (ids[i]! >= this.#embeddingRows) {
+        throw new CheckpointError(
+          `Cannot encode a text as token ${excerpt(tokens[i])} has the id ${
+            ids[i]
+          }: the embedding has ${this.#embeddingRows} rows`,
+        );
+      }
       if (ids[i] === undefined) {
         throw new CheckpointError(
           `Cannot encode a text as token ${
-            JSON.stringify(tokens[i])
+            excerpt(tokens[i])
           } is not in the vocabulary and neither is the unknown token`,
         );
       }
@@ -130,6 +154,7 @@ function checkVocabulary(
   vocab: unknown,
   type: string,
   added: readonly unknown[],
+  embeddingRows: number,
 ): number {
   const seen = new Set<number>();
   if (type === "Unigram") {
@@ -139,12 +164,20 @@ function checkVocabulary(
     for (let id = 0; id < vocab.length; id++) seen.add(id);
   } else {
     for (const [token, id] of Object.entries(object(vocab, "model.vocab"))) {
-      const where = `model.vocab[${JSON.stringify(token)}]`;
+      const where = `model.vocab[${excerpt(token)}]`;
       checkId(id, where);
       if (seen.has(id)) throw malformed(`${where} repeats the id ${id}`);
       seen.add(id);
     }
     if (seen.size === 0) throw malformed("model.vocab is empty");
+  }
+  const base = largestOf(seen) + 1;
+  if (base > embeddingRows) {
+    throw malformed(
+      `model.vocab has ids up to ${
+        base - 1
+      }: the embedding has ${embeddingRows} rows`,
+    );
   }
   added.forEach((token, i) => {
     const { id, content } = object(token, `added_tokens[${i}]`);
@@ -154,9 +187,14 @@ function checkVocabulary(
     }
     seen.add(id);
   });
+  return largestOf(seen) + 1;
+}
+
+/** The largest id; Math.max() cannot take so many arguments. */
+function largestOf(ids: ReadonlySet<number>): number {
   let largest = 0;
-  for (const id of seen) if (id > largest) largest = id;
-  return largest + 1;
+  for (const id of ids) if (id > largest) largest = id;
+  return largest;
 }
 
 /** Checks that merges lead to tokens of the vocabulary: the library would drop others from a text in silence. */
@@ -174,7 +212,7 @@ function checkMerges(model: Json): void {
     ) {
       throw malformed(
         `model.merges[${i}] must be a pair of tokens: current value is ${
-          JSON.stringify(merge)
+          excerpt(merge)
         }`,
       );
     }
@@ -185,7 +223,7 @@ function checkMerges(model: Json): void {
     if (!Object.hasOwn(vocab, merged)) {
       throw malformed(
         `model.merges[${i}] makes ${
-          JSON.stringify(merged)
+          excerpt(merged)
         }, which is not in model.vocab`,
       );
     }
@@ -199,7 +237,7 @@ function checkId(id: unknown, where: string): asserts id is number {
   ) {
     throw malformed(
       `${where} must be an integer in [0, ${MAX_VOCAB_SIZE}): current value is ${
-        JSON.stringify(id)
+        excerpt(id)
       }`,
     );
   }
@@ -240,6 +278,6 @@ function sha256(text: string): string {
 
 function malformed(reason: string): CheckpointError {
   return new CheckpointError(
-    `Cannot open the tokenizer as ${reason.replaceAll(/\s+/g, " ")}`,
+    `Cannot open the tokenizer as ${oneLine(reason)}`,
   );
 }

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { CheckpointError } from "../base/errors.ts";
 import { type FileLock, fileLock } from "../base/file_lock.ts";
+import { systemReason } from "../base/system_reason.ts";
 import type { EngineDescription, Session } from "../engine/engine.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { LayerMoments, ModelMoments } from "../model/moments.ts";
@@ -178,7 +179,7 @@ async function keep(
     }
     return true;
   } catch (error) {
-    const [reason] = (error as Error).message.split("\n");
+    const reason = systemReason(error);
     supply.warn?.(
       `Cannot keep moments in ${folder}: ${reason}; they stay in memory`,
     );
@@ -236,7 +237,7 @@ async function openFolder(
       if (error instanceof CheckpointError) {
         warn(`${error.message}; calibrating again`);
       } else if (!(error instanceof Deno.errors.NotFound)) {
-        const [reason] = (error as Error).message.split("\n");
+        const reason = systemReason(error);
         warn(
           `Cannot read moments in ${folder}: ${reason}; calibrating again`,
         );

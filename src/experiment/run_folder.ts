@@ -4,6 +4,7 @@
 import { dirname, join } from "node:path";
 import { DiskFullError, InputError } from "../base/errors.ts";
 import { fileLock, tryFileLock } from "../base/file_lock.ts";
+import { systemReason } from "../base/system_reason.ts";
 import { FORESEEN } from "../evaluation/memory_budget.ts";
 import { type Check, toCsv, toJsonLines } from "./assemble.ts";
 import type { PlannedCell } from "./plan.ts";
@@ -284,7 +285,7 @@ export async function namingPath<T>(
   try {
     return await work();
   } catch (cause) {
-    const reason = (cause as Error).message.split("\n")[0]!;
+    const reason = systemReason(cause);
     const message = `Cannot ${verb} ${path}: ${reason}`;
     if (FULL.test(reason)) {
       throw new DiskFullError(

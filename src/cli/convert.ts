@@ -115,7 +115,7 @@ export async function convert(args: readonly string[]): Promise<number> {
   }
   const options = optionsIn(flags, method);
   refuseMissing(method, options);
-  parseMethodOptions(method, options);
+  const checked = parseMethodOptions(method, options);
   await refuseFull(out);
   const checkpoint = await openCheckpoint(location);
   const engine = await openEngine(engineName);
@@ -127,15 +127,17 @@ export async function convert(args: readonly string[]): Promise<number> {
         `Cannot convert ${location} as it has no tokenizer.json to calibrate with`,
       );
     }
+    const original = loadModel(checkpoint);
+    refuseMisfit(() => method.check(checked, original.config));
+    const { vocabSize } = original.config;
     const inputs: ConversionInputs = {
       engine,
-      tokenizer: openTokenizer(checkpoint.tokenizerJson),
+      tokenizer: openTokenizer(checkpoint.tokenizerJson, vocabSize),
       text: await openText(String(flags["calibration"] ?? "brown/calibration")),
       cacheFolder: join(cacheFolder(), "moments"),
       ...calibrationIn(flags),
       progress: (stage, done, total) => progress.update(stage, done, total),
     };
-    const original = loadModel(checkpoint);
     const request = { method: method.name, ...options };
     const conversion = await convertModel(original, request, inputs);
     progress.clear();
@@ -229,6 +231,16 @@ function conclusion(out: string, { cache, probe }: Certificate): string {
     } tokens of ${probe.text}, not calibrated with`,
     `check with: deno task verify ${out}`,
   ].join("\n");
+}
+
+/** Options that the model's heads cannot have are the user's to mend. */
+function refuseMisfit(check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(error.message);
+  }
 }
 
 function refuseMissing(

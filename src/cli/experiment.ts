@@ -20,7 +20,7 @@ import { stageLine } from "../report/stage_line.ts";
 import { adapterLine, adapterOf, type UsedAdapter } from "./adapter.ts";
 import { readExperimentFile } from "./experiment_source.ts";
 import { checkTable, planTable, resultTable } from "./experiment_tables.ts";
-import { Interruption } from "./interruption.ts";
+import { Interruption, resumeCommand } from "./interruption.ts";
 import { RunVoice } from "./run_voice.ts";
 import {
   EXIT,
@@ -108,7 +108,10 @@ export async function experiment(args: readonly string[]): Promise<number> {
   const limit = integerFlag(flags, "limit", 1);
   const timeoutSeconds = integerFlag(flags, "timeout", 1);
   const voice = new RunVoice(flags);
-  const interruption = new Interruption(args, (message) => voice.warn(message));
+  const interruption = new Interruption(
+    resumeCommand(args),
+    (message) => voice.warn(message),
+  );
   const source = await readExperimentFile(flags._[0]);
   const parsed = parseExperiment(source.text, source.path, {
     set: overrides(flags),
@@ -141,8 +144,16 @@ export async function experiment(args: readonly string[]): Promise<number> {
   return result.exitCode;
 }
 
-/** The exit code where there is no result. */
-async function resultOf(
+/**
+ * Runs a plan to its end, or says which command goes on with it.
+ *
+ * @param plan What to run.
+ * @param options How.
+ * @param voice Tells what happens.
+ * @param interruption Whose signal `options` has.
+ * @returns The result; the exit code where there is none.
+ */
+export async function resultOf(
   plan: Plan,
   options: RunOptions,
   voice: RunVoice,

@@ -10,10 +10,12 @@ export class Interruption {
   readonly #controller = new AbortController();
   #running = false;
 
-  constructor(args: readonly string[], say: (message: string) => void) {
-    const kept = args.filter((arg) => arg !== "--force" && arg !== "--resume");
-    this.command = ["deno task experiment", ...kept.map(quoted), "--resume"]
-      .join(" ");
+  /**
+   * @param command The words that go on with the run.
+   * @param say Is told what to do next.
+   */
+  constructor(command: readonly string[], say: (message: string) => void) {
+    this.command = command.map(quoted).join(" ");
     const interrupt = () => {
       if (this.#controller.signal.aborted || !this.#running) {
         Deno.exit(EXIT.interrupted);
@@ -45,4 +47,10 @@ function quoted(arg: string): string {
   return /^[\w./=:,@%+-]+$/.test(arg)
     ? arg
     : `'${arg.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The words that go on with an experiment that was started with these arguments. */
+export function resumeCommand(args: readonly string[]): string[] {
+  const kept = args.filter((arg) => arg !== "--force" && arg !== "--resume");
+  return ["deno", "task", "experiment", ...kept, "--resume"];
 }

@@ -11,19 +11,20 @@ import type { Matrix64 } from "../base/tensor.ts";
  * The values lose their first m channels here too. That is a quirk of the official
  * code, which slices both alike (lora_qkv.py:110-120); we keep it for parity.
  *
- * @param gram sum_t [k_t; v_t][k_t; v_t]^T with k in the rotated basis, `[2·G·d, 2·G·d]`.
+ * @param energies sum_t x_tc^2 of each channel c of [k; v], k in the rotated basis, `[2·G·d]`.
  * @param qkRopeHeadDim m
  * @param ratio How much larger than the values the balanced keys shall be.
  * @returns rho; 1 where no nope key or no value energy remains.
  */
 export function channelRatio(
-  gram: Matrix64,
+  energies: Float64Array,
   qkRopeHeadDim: number,
   ratio: number,
 ): number {
-  const width = gram.rows / 2;
-  const keys = meanChannelNorm(gram, qkRopeHeadDim, width);
-  const values = meanChannelNorm(gram, width + qkRopeHeadDim, gram.rows);
+  const channels = energies.length;
+  const width = channels / 2;
+  const keys = meanChannelNorm(energies, qkRopeHeadDim, width);
+  const values = meanChannelNorm(energies, width + qkRopeHeadDim, channels);
   return divisor(keys, values, ratio);
 }
 
@@ -48,11 +49,15 @@ function divisor(keys: number, values: number, ratio: number): number {
 }
 
 /** Mean over channels of sqrt(sum_t x_tc^2); 0 of no channels. */
-function meanChannelNorm(gram: Matrix64, from: number, to: number): number {
+function meanChannelNorm(
+  energies: Float64Array,
+  from: number,
+  to: number,
+): number {
   let sum = 0;
   for (let c = from; c < to; c++) {
     // A channel that is always zero may come out as -1e-17.
-    sum += Math.sqrt(Math.max(0, gram.data[c * gram.columns + c]!));
+    sum += Math.sqrt(Math.max(0, energies[c]!));
   }
   return to > from ? sum / (to - from) : 0;
 }

@@ -3,11 +3,15 @@
 // exactly at full rank.
 
 import type { Matrix64 } from "../base/tensor.ts";
-import { columnBlock, trace } from "../linalg/blocks.ts";
+import { zeros64 } from "../base/tensor.ts";
+import { columnBlock, mirrorLower, trace } from "../linalg/blocks.ts";
+import { gemm64 } from "../linalg/gemm.ts";
+import { orthonormalized, seededNoise } from "../linalg/orthonormal.ts";
 import {
   type SymmetricEigen,
   symmetricEigen,
 } from "../linalg/symmetric_eigen.ts";
+import { topEigen } from "../linalg/top_eigen.ts";
 
 /** What the first r directions of a PCA hold. */
 export interface JointPca {
@@ -49,10 +53,30 @@ export function balancedGram(
   return { rows: size, columns: size, data };
 }
 
-/** A decomposition that every rank can be cut from. */
+/** A decomposition that ranks are cut from: all of them, or the first few hundred. */
 export interface JointSpectrum {
+  /** Values descend; vectors `[2·G·d - m, directions]`. */
   readonly eigen: SymmetricEigen;
   readonly totalEnergy: number;
+}
+
+/** Widest Gram matrix whose whole spectrum is computed; of wider ones only the top is. */
+export const DENSE_WIDTH = 1024;
+
+/** Numbers of directions are multiples of this, so that near ranks share one decomposition. */
+const DIRECTION_STEP = 128;
+
+/**
+ * The directions that a rank is cut from. It depends on nothing else, so that
+ * results do not depend on which ranks a sweep asked for before.
+ *
+ * @param kvLoraRank r
+ * @param width 2·G·d - m
+ * @returns width, or of wide layers the rank rounded up.
+ */
+export function directionsFor(kvLoraRank: number, width: number): number {
+  const steps = Math.ceil(kvLoraRank / DIRECTION_STEP);
+  return width <= DENSE_WIDTH ? width : Math.min(width, steps * DIRECTION_STEP);
 }
 
 /**
@@ -60,10 +84,49 @@ export interface JointSpectrum {
  * the diagonal shifts all eigenvalues alike and so is left out.
  *
  * @param gram From balancedGram().
+ * @param directions From directionsFor(). @default all
  * @returns Its spectrum.
  */
-export function jointSpectrum(gram: Matrix64): JointSpectrum {
-  return { eigen: symmetricEigen(gram), totalEnergy: trace(gram) };
+export async function jointSpectrum(
+  gram: Matrix64,
+  directions = gram.rows,
+): Promise<JointSpectrum> {
+  const eigen = directions === gram.rows
+    ? symmetricEigen(gram)
+    : await topEigen(gram, directions);
+  return { eigen, totalEnergy: trace(gram) };
+}
+
+/**
+ * The top of the spectrum of C C^T, from the smaller C^T C: with C^T C y = λ y
+ * the direction is C y / sqrt(λ).
+ *
+ * @param factor C, balanced, `[2·G·d - m, q]`.
+ * @param directions From directionsFor().
+ * @returns The spectrum; beyond the rank of C its values are 0 and its directions arbitrary.
+ */
+export async function factoredSpectrum(
+  factor: Matrix64,
+  directions: number,
+): Promise<JointSpectrum> {
+  const inner = await gemm64(factor, factor, { transA: true });
+  mirrorLower(inner);
+  const found = Math.min(directions, factor.columns);
+  const top = await topEigen(inner, found);
+  const images = await gemm64(factor, top.vectors);
+  const block = zeros64(factor.rows, directions);
+  for (let row = 0; row < factor.rows; row++) {
+    block.data.set(
+      images.data.subarray(row * found, (row + 1) * found),
+      row * directions,
+    );
+  }
+  const values = new Float64Array(Math.min(directions + 1, factor.rows));
+  values.set(top.values);
+  return {
+    eigen: { values, vectors: await orthonormalized(block, seededNoise(1)) },
+    totalEnergy: trace(inner),
+  };
 }
 
 /**

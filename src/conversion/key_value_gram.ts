@@ -3,11 +3,12 @@
 // attention input, without another look at the text.
 
 import type { Matrix64 } from "../base/tensor.ts";
-import { rowBlock, stackRows, trace } from "../linalg/blocks.ts";
+import { rowBlock, stackRows } from "../linalg/blocks.ts";
 import { gemm64 } from "../linalg/gemm.ts";
 import { quadraticForm } from "../linalg/quadratic_form.ts";
 import type { DecoderModel, GqaAttention } from "../model/decoder.ts";
 import type { ModelMoments } from "../model/moments.ts";
+import { DENSE_WIDTH } from "./joint_pca.ts";
 import { memoized } from "./layer_memo.ts";
 import { affineMatrix } from "./merge_heads.ts";
 
@@ -40,6 +41,44 @@ export function keyValueGram(
         (await moments.layer(layer)).gram,
       ),
   );
+}
+
+/**
+ * sum_t k_t k_t^T of a layer, before RoPE, biases included. Of wide layers it is
+ * made alone, since all of keyValueGram() would be larger than what it is made from.
+ *
+ * @param model The original.
+ * @param layer Layer index.
+ * @param attention That layer's attention.
+ * @param moments Of this model.
+ * @returns `[G·d, G·d]`
+ */
+export async function keyGram(
+  model: DecoderModel,
+  layer: number,
+  attention: GqaAttention,
+  moments: ModelMoments,
+): Promise<Matrix64> {
+  return isFactored(attention)
+    ? await quadraticForm(
+      affineMatrix(attention.kProj),
+      (await moments.layer(layer)).gram,
+    )
+    : keyBlock(await keyValueGram(model, layer, attention, moments));
+}
+
+/**
+ * Whether a layer's keys and values are so many that their Gram matrix, W S W^T,
+ * is worked with as its factors: it is wider than S and too wide to be decomposed whole.
+ *
+ * @param attention The layer's attention.
+ */
+export function isFactored(
+  { numKeyValueHeads, headDim, kProj }: GqaAttention,
+): boolean {
+  const width = 2 * numKeyValueHeads * headDim;
+  const inputs = kProj.weight.shape[1]! + 1;
+  return width > inputs && width - headDim > DENSE_WIDTH;
 }
 
 /**
@@ -88,16 +127,18 @@ export async function rotatedGram(
 /**
  * Share of the key energy in the rotary part.
  *
- * @param gram Of rotated keys first, whatever follows after them.
+ * @param energies Of each rotated key channel, whatever follows after them.
  * @param width Number of key dims, G·d.
  * @param qkRopeHeadDim m
  * @returns 0-1
  */
 export function rotaryKeyEnergy(
-  gram: Matrix64,
+  energies: Float64Array,
   width: number,
   qkRopeHeadDim: number,
 ): number {
-  const total = trace(gram, 0, width);
-  return total > 0 ? trace(gram, 0, qkRopeHeadDim) / total : 1;
+  const sum = (to: number) =>
+    energies.subarray(0, to).reduce((total, energy) => total + energy, 0);
+  const total = sum(width);
+  return total > 0 ? sum(qkRopeHeadDim) / total : 1;
 }

@@ -16,22 +16,22 @@ import {
 } from "./freq_fold.ts";
 
 /**
- * The orthogonal basis P of the merged key: rotated key = P (keys of all heads, head-major).
+ * The rotation U_i of each group of G·F RoPE pairs.
  *
- * Each group of G·F RoPE pairs is rotated by one matrix U_i, the same for real and
- * imaginary parts (else it would not commute with RoPE): the eigenvectors of the
- * sum of both parts' uncentered Gram matrices, strongest first. The official 1 %
- * damping of the diagonal shifts all eigenvalues alike and so is left out.
+ * The same matrix turns real and imaginary parts (else it would not commute with
+ * RoPE): the eigenvectors of the sum of both parts' uncentered Gram matrices,
+ * strongest first. The official 1 % damping of the diagonal shifts all
+ * eigenvalues alike and so is left out.
  *
  * Differs from official: eigenvectors stay f64, there they are rounded to the
  * model's dtype (bf16 by default) before use.
  *
  * @param keyGram sum_t k_t k_t^T of the keys before RoPE, biases included, `[G·d, G·d]`.
  * @param fold Sizes.
- * @returns P, `[G·d, G·d]`.
+ * @returns One matrix a group, eigenvectors in columns, `[G·F, G·F]`.
  * @throws {ShapeError} If the Gram matrix has another size.
  */
-export function roRopeBasis(keyGram: Matrix64, fold: FreqFold): Matrix64 {
+export function roRopeRotations(keyGram: Matrix64, fold: FreqFold): Matrix64[] {
   const width = fold.numKeyValueHeads * fold.headDim;
   if (keyGram.rows !== width || keyGram.columns !== width) {
     throw new ShapeError(
@@ -39,8 +39,7 @@ export function roRopeBasis(keyGram: Matrix64, fold: FreqFold): Matrix64 {
     );
   }
   const half = fold.headDim / 2;
-  const basis = zeros64(width, width);
-  for (let group = 0; group < groupCount(fold); group++) {
+  return Array.from({ length: groupCount(fold) }, (_, group) => {
     const slots = realSlots(fold, group);
     const size = slots.length;
     const gram = zeros64(size, size);
@@ -52,11 +51,30 @@ export function roRopeBasis(keyGram: Matrix64, fold: FreqFold): Matrix64 {
           keyGram.data[imaginary]!;
       }
     }
-    const { vectors } = symmetricEigen(gram);
+    return symmetricEigen(gram).vectors;
+  });
+}
+
+/**
+ * The orthogonal basis P of the merged key: rotated key = P (keys of all heads, head-major).
+ *
+ * @param rotations From roRopeRotations().
+ * @param fold Sizes.
+ * @returns P, `[G·d, G·d]`.
+ */
+export function rotationBasis(
+  rotations: readonly Matrix64[],
+  fold: FreqFold,
+): Matrix64 {
+  const width = fold.numKeyValueHeads * fold.headDim;
+  const half = fold.headDim / 2;
+  const basis = zeros64(width, width);
+  for (const [group, { rows: size, data }] of rotations.entries()) {
+    const slots = realSlots(fold, group);
     for (let component = 0; component < size; component++) {
       const row = componentRow(fold, group, component);
       for (let s = 0; s < size; s++) {
-        const value = vectors.data[s * size + component]!;
+        const value = data[s * size + component]!;
         basis.data[row * width + slots[s]!] = value;
         basis.data[(row + 1) * width + slots[s]! + half] = value;
       }

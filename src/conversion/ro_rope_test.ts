@@ -2,7 +2,7 @@ import { assert, assertThrows } from "@std/assert";
 import type { Matrix64 } from "../base/tensor.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type FreqFold, freqFoldOf } from "./freq_fold.ts";
-import { roRopeBasis } from "./ro_rope.ts";
+import { roRopeRotations, rotationBasis } from "./ro_rope.ts";
 
 /** Gram matrix of deterministic keys, `[width, width]`. */
 function keyGram(width: number, tokens = 3 * width): Matrix64 {
@@ -39,10 +39,14 @@ const FOLDS: readonly FreqFold[] = [
   freqFoldOf(8, 2, { numKeyValueHeads: 1, headDim: 16 }),
 ];
 
-Deno.test("roRopeBasis() is orthogonal", () => {
+function basisOf(gram: Matrix64, fold: FreqFold): Matrix64 {
+  return rotationBasis(roRopeRotations(gram, fold), fold);
+}
+
+Deno.test("roRopeRotations() is orthogonal", () => {
   for (const fold of FOLDS) {
     const n = fold.numKeyValueHeads * fold.headDim;
-    const { data } = roRopeBasis(keyGram(n), fold);
+    const { data } = basisOf(keyGram(n), fold);
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
         let dot = 0;
@@ -53,10 +57,10 @@ Deno.test("roRopeBasis() is orthogonal", () => {
   }
 });
 
-Deno.test("roRopeBasis() turns real and imaginary parts alike", () => {
+Deno.test("roRopeRotations() turns real and imaginary parts alike", () => {
   for (const fold of FOLDS) {
     const n = fold.numKeyValueHeads * fold.headDim;
-    const { data } = roRopeBasis(keyGram(n), fold);
+    const { data } = basisOf(keyGram(n), fold);
     const half = fold.headDim / 2;
     for (let row = 0; row < n; row += 2) {
       for (let column = 0; column < n; column++) {
@@ -69,10 +73,10 @@ Deno.test("roRopeBasis() turns real and imaginary parts alike", () => {
   }
 });
 
-Deno.test("roRopeBasis() orders the components of a group by energy", () => {
+Deno.test("roRopeRotations() orders the components of a group by energy", () => {
   const fold = freqFoldOf(4, 8, { numKeyValueHeads: 2, headDim: 16 });
   const gram = keyGram(32);
-  const basis = roRopeBasis(gram, fold);
+  const basis = basisOf(gram, fold);
   const pair = (row: number) =>
     energy(basis, gram, row) + energy(basis, gram, row + 1);
   // Group 0, (c, head, i, a) with I = 2, A = 2: rows of its components in order.
@@ -82,9 +86,9 @@ Deno.test("roRopeBasis() orders the components of a group by energy", () => {
   }
 });
 
-Deno.test("roRopeBasis() refuses a Gram matrix of another size", () => {
+Deno.test("roRopeRotations() refuses a Gram matrix of another size", () => {
   assertThrows(
-    () => roRopeBasis(keyGram(8, 3), FOLDS[0]!),
+    () => basisOf(keyGram(8, 3), FOLDS[0]!),
     ShapeError,
     "[24, 24]",
   );

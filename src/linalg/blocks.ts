@@ -97,3 +97,52 @@ export function trace(a: Matrix64, from = 0, to = a.rows): number {
   for (let i = from; i < to; i++) sum += a.data[i * a.columns + i]!;
   return sum;
 }
+
+/**
+ * A square matrix's diagonal, copied.
+ *
+ * @param a `[n, n]`
+ * @returns `[n]`
+ */
+export function diagonal(a: Matrix64): Float64Array {
+  return Float64Array.from(
+    { length: a.rows },
+    (_, i) => a.data[i * a.columns + i]!,
+  );
+}
+
+/**
+ * The diagonal of A B^T without the product: of A A^T, each row's energy.
+ *
+ * @param a `[rows, columns]`
+ * @param b `[rows, columns]` @default a
+ * @returns `[rows]`
+ * @throws {ShapeError} If the shapes differ.
+ */
+export function rowProducts(a: Matrix64, b: Matrix64 = a): Float64Array {
+  if (a.rows !== b.rows || a.columns !== b.columns) {
+    throw new ShapeError(
+      `Cannot multiply rows as both matrices must be [${a.rows}, ${a.columns}]: current shape is [${b.rows}, ${b.columns}]`,
+    );
+  }
+  const products = new Float64Array(a.rows);
+  for (let row = 0; row < a.rows; row++) {
+    let sum = 0;
+    const end = (row + 1) * a.columns;
+    for (let i = row * a.columns; i < end; i++) sum += a.data[i]! * b.data[i]!;
+    products[row] = sum;
+  }
+  return products;
+}
+
+/**
+ * Copies the lower triangle of a square matrix to the upper, in place: products
+ * that are symmetric in theory become so exactly.
+ *
+ * @param a `[n, n]`
+ */
+export function mirrorLower({ rows: n, data }: Matrix64): void {
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) data[j * n + i] = data[i * n + j]!;
+  }
+}

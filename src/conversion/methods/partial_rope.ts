@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { Matrix64 } from "../../base/tensor.ts";
 import { toTensor } from "../../base/tensor.ts";
+import { rowBlock, rowProducts, trace } from "../../linalg/blocks.ts";
 import { gemm64 } from "../../linalg/gemm.ts";
 import type {
   DecoderModel,
@@ -18,12 +19,11 @@ import {
   freqFoldOf,
   retainedFrequencies,
 } from "../freq_fold.ts";
-import { keyBlock, keyValueGram, rotaryKeyEnergy } from "../key_value_gram.ts";
+import { keyGram } from "../key_value_gram.ts";
 import { memoized } from "../layer_memo.ts";
 import { affineMatrix, linearOf } from "../merge_heads.ts";
 import type { Conversion, ConversionContext, Method } from "../method.ts";
-import { quadraticForm } from "../../linalg/quadratic_form.ts";
-import { roRopeBasis } from "../ro_rope.ts";
+import { roRopeRotations, rotationBasis } from "../ro_rope.ts";
 
 /** The options that partial RoPE and TransMLA share. */
 export const ROTARY_OPTIONS = {
@@ -57,6 +57,8 @@ export interface RotatedKeys {
   readonly keys: Matrix64;
   /** Of the rotary part, `[m/2]`. */
   readonly frequencies: Float64Array;
+  /** Share of the key energy in the rotary part, in the moments that P is made from, 0-1. */
+  readonly rotaryKeyEnergy: number;
 }
 
 /**
@@ -99,21 +101,45 @@ export async function rotateKeys(
 ): Promise<RotatedKeys> {
   const { freqFold, qkRopeHeadDim } = options;
   const fold = freqFoldOf(freqFold, qkRopeHeadDim, attention, `layer ${layer}`);
-  const basis = await memoized(
+  // The rotations are kept and not the basis, which is mostly zeros.
+  const { rotations, rotaryKeyEnergy } = await memoized(
     model,
-    `basis ${moments.sha256} ${layer} ${freqFold} ${fold.collapse}`,
-    ({ data }) => data.byteLength,
-    async () =>
-      roRopeBasis(
-        keyBlock(await keyValueGram(model, layer, attention, moments)),
-        fold,
-      ),
+    `rotations ${moments.sha256} ${layer} ${freqFold} ${fold.collapse}`,
+    ({ rotations }) =>
+      rotations.reduce((bytes, { data }) => bytes + data.byteLength, 0),
+    async () => {
+      const gram = await keyGram(model, layer, attention, moments);
+      const rotations = roRopeRotations(gram, fold);
+      return {
+        rotations,
+        rotaryKeyEnergy: await energyOfFirst(
+          qkRopeHeadDim,
+          rotationBasis(rotations, fold),
+          gram,
+        ),
+      };
+    },
   );
+  const basis = rotationBasis(rotations, fold);
   return {
     basis,
+    rotaryKeyEnergy,
     keys: await gemm64(basis, affineMatrix(attention.kProj)),
     frequencies: rotaryFrequencies(attention, fold, options.rope),
   };
+}
+
+/** Share of the energy P G P^T that its first m dims hold; P is orthogonal. */
+async function energyOfFirst(
+  m: number,
+  basis: Matrix64,
+  gram: Matrix64,
+): Promise<number> {
+  const rows = rowBlock(basis, 0, m);
+  const held = rowProducts(await gemm64(rows, gram), rows)
+    .reduce((sum, energy) => sum + energy, 0);
+  const total = trace(gram);
+  return total > 0 ? held / total : 1;
 }
 
 function rotaryFrequencies(
@@ -174,17 +200,8 @@ export async function toPartialRope(
   for (let layer = 0; layer < numHiddenLayers; layer++) {
     const attention = await originalAttention(model, layer);
     const rotated = await rotateKeys(model, layer, attention, moments, options);
-    const gram = await keyValueGram(model, layer, attention, moments);
-    const keyGram = await quadraticForm(rotated.basis, keyBlock(gram));
     attentions.push(partialRopeAttention(attention, rotated));
-    layers.push({
-      layer,
-      rotaryKeyEnergy: rotaryKeyEnergy(
-        keyGram,
-        keyGram.rows,
-        options.qkRopeHeadDim,
-      ),
-    });
+    layers.push({ layer, rotaryKeyEnergy: rotated.rotaryKeyEnergy });
     progress?.("rotate keys", layer + 1, numHiddenLayers);
   }
   const resolved = {

@@ -5,29 +5,14 @@
 // Keeps: at kvLoraRank "full" the partial-RoPE model's logits, balanced or not.
 
 import { z } from "zod";
-import type { Matrix64 } from "../../base/tensor.ts";
-import { rowBlock, stackRows } from "../../linalg/blocks.ts";
-import { gemm64 } from "../../linalg/gemm.ts";
-import type {
-  DecoderModel,
-  GqaAttention,
-  MlaAttention,
-} from "../../model/decoder.ts";
-import type { LayerMoments, ModelMoments } from "../../model/moments.ts";
+import type { GqaAttention, MlaAttention } from "../../model/decoder.ts";
 import { absorb } from "../absorb.ts";
-import { channelRatio, tokenRatio } from "../balance_kv.ts";
+import {
+  type BalancedSpectrum,
+  balancedSpectrum,
+} from "../balanced_spectrum.ts";
 import { convertedModel, originalAttention } from "../converted_model.ts";
-import {
-  balancedGram,
-  jointPca,
-  type JointSpectrum,
-  jointSpectrum,
-} from "../joint_pca.ts";
-import {
-  keyValueGram,
-  rotaryKeyEnergy,
-  rotatedGram,
-} from "../key_value_gram.ts";
+import { directionsFor, jointPca } from "../joint_pca.ts";
 import { memoized } from "../layer_memo.ts";
 import { affineMatrix } from "../merge_heads.ts";
 import type { LayerReport, Method } from "../method.ts";
@@ -69,13 +54,6 @@ interface ResolvedTransmla extends ResolvedRotary {
   readonly pca: "activations" | "weights";
 }
 
-/** What one layer's balancing and PCA found, before a rank is chosen. */
-interface BalancedSpectrum extends JointSpectrum {
-  /** rho */
-  readonly ratio: number;
-  readonly rotaryKeyEnergy: number;
-}
-
 function fullRank(
   qkRopeHeadDim: number,
   { numKeyValueHeads, headDim }: {
@@ -98,87 +76,6 @@ function checkRank(
       `Cannot convert ${place}with kvLoraRank ${kvLoraRank} as it must be 1 to ${limit} (2·G·d - qkRopeHeadDim)`,
     );
   }
-}
-
-/**
- * Balances and decomposes a layer's nope keys and values.
- *
- * @param model The original.
- * @param layer Layer index.
- * @param attention That layer's attention.
- * @param rotated Its rotated keys.
- * @param moments Of the partial-RoPE model, or of the original (one pass).
- * @param options How to balance, and what the PCA sees.
- * @returns rho and the spectrum.
- */
-async function balancedSpectrum(
-  model: DecoderModel,
-  layer: number,
-  attention: GqaAttention,
-  rotated: RotatedKeys,
-  moments: ModelMoments,
-  options: ResolvedTransmla,
-): Promise<BalancedSpectrum> {
-  const m = options.qkRopeHeadDim;
-  const values = affineMatrix(attention.vProj);
-  const gram = await rotatedGram(
-    await keyValueGram(model, layer, attention, moments),
-    rotated.basis,
-  );
-  const width = rotated.basis.rows;
-  let ratio = 1;
-  if (options.balanceKv && options.balanceKvNorm === "channel") {
-    ratio = channelRatio(gram, m, options.balanceKvRatio);
-  } else if (options.balanceKv) {
-    const { reservoir } = await moments.layer(layer);
-    const nope = rowBlock(rotated.keys, m, width);
-    ratio = tokenRatio(
-      await sampledOutputs(reservoir, nope),
-      await sampledOutputs(reservoir, values),
-      options.balanceKvRatio,
-    );
-  }
-  const seen = options.pca === "activations"
-    ? gram
-    : await weightGram(stackRows(rotated.keys, values));
-  return {
-    ...jointSpectrum(balancedGram(seen, m, ratio)),
-    ratio,
-    rotaryKeyEnergy: rotaryKeyEnergy(gram, width, m),
-  };
-}
-
-/** W [h; 1] of the reservoir's rows: `[R, out]`. */
-async function sampledOutputs(
-  { rows, data }: LayerMoments["reservoir"],
-  weights: Matrix64,
-): Promise<Matrix64> {
-  const columns = weights.columns;
-  const inputs = new Float64Array(rows * columns).fill(1);
-  for (let row = 0; row < rows; row++) {
-    inputs.set(
-      data.subarray(row * (columns - 1), (row + 1) * (columns - 1)),
-      row * columns,
-    );
-  }
-  return await gemm64({ rows, columns, data: inputs }, weights, {
-    transB: true,
-  });
-}
-
-/** W W^T without the bias column: the Gram matrix if h were white. */
-async function weightGram(weights: Matrix64): Promise<Matrix64> {
-  const { rows, columns } = weights;
-  const data = weights.data.slice();
-  for (let row = 0; row < rows; row++) data[(row + 1) * columns - 1] = 0;
-  const biasless = { rows, columns, data };
-  const gram = await gemm64(biasless, biasless, { transB: true });
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < i; j++) {
-      gram.data[j * rows + i] = gram.data[i * rows + j]!;
-    }
-  }
-  return gram;
 }
 
 /**
@@ -268,12 +165,17 @@ export const transmla: Method<TransmlaOptions> = {
       );
       const rotated = await rotateKeys(model, layer, attention, first, rotary);
       // Variants that differ in rank alone share the decomposition.
+      const width = fullRank(resolved.qkRopeHeadDim, attention);
+      const directions = directionsFor(resolved.kvLoraRank, width);
       const spectrum = await memoized(
         model,
-        `spectrum ${layer} ${shared}`,
+        `spectrum ${layer} ${directions} ${shared}`,
         ({ eigen }) => eigen.vectors.data.byteLength,
         () =>
-          balancedSpectrum(model, layer, attention, rotated, second, resolved),
+          balancedSpectrum(
+            { model, layer, attention, rotated, moments: second },
+            { ...resolved, directions },
+          ),
       );
       const made = await transmlaLayer(attention, rotated, spectrum, resolved);
       attentions.push(made.attention);

@@ -27,13 +27,23 @@ for them. TRANSMLA_REQUIRE_ALL=1 makes a skipped test a failure.
 
 Further options are deno test's own: deno test --help`;
 
+/** How to run the tests. */
+export interface TestOptions {
+  /** Folder that gets coverage profiles, also of processes that tests start. */
+  readonly coverage?: string;
+}
+
 /**
  * Runs the tests.
  *
  * @param args Further arguments of `deno test`.
+ * @param options How to run them.
  * @returns The exit code.
  */
-export async function runTests(args: readonly string[]): Promise<number> {
+export async function runTests(
+  args: readonly string[],
+  { coverage }: TestOptions = {},
+): Promise<number> {
   if (args.includes("--help") || args.includes("-h")) {
     console.log(HELP);
     return 0;
@@ -45,10 +55,16 @@ export async function runTests(args: readonly string[]): Promise<number> {
     const child = new Deno.Command(Deno.execPath(), {
       // `deno task check` checks the types.
       args: ["test", "--no-check", `--junit-path=${report}`, ...PERMISSIONS]
+        .concat(
+          coverage === undefined
+            ? []
+            : [`--coverage=${coverage}`, "--coverage-raw-data-only"],
+        )
         .concat(args),
       cwd: fileURLToPath(new URL("../..", import.meta.url)),
       env: {
         TRANSMLA_MISSING_FILE: missing,
+        ...(coverage === undefined ? {} : { DENO_COVERAGE_DIR: coverage }),
         ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}),
       },
       stdin: "null",

@@ -1,26 +1,21 @@
 // What came of a cell in the engine process: its metrics, or which kind of
 // failure it was.
 
-import process from "node:process";
 import { ForeseenOutOfMemory } from "./cell_runner.ts";
 import type { CellRunner } from "./cell_runner.ts";
 import { gpuFault } from "./gpu_fault.ts";
 import { isOutOfMemory } from "./out_of_memory.ts";
+import type { PeakMemoryMeter } from "./peak_memory.ts";
 import type { PlannedCell } from "./plan.ts";
 import { NotTimed } from "./untimed.ts";
 import type { CellOutcome } from "./worker_protocol.ts";
-
-/** Highest resident memory so far; the kernel counts it from the parent's fork on. */
-function peakMemoryBytes(): number {
-  const kibibytes = process.resourceUsage().maxRSS;
-  return Math.max(kibibytes * 1024, Deno.memoryUsage().rss);
-}
 
 /**
  * Runs a cell; a failure is an outcome, too.
  *
  * @param runner Runs it.
  * @param cell Of the plan.
+ * @param memory Counts the process's peak.
  */
 export async function cellOutcome(
   runner: Pick<
@@ -28,15 +23,21 @@ export async function cellOutcome(
     "run" | "describe" | "stageSeconds" | "calibrationRuns"
   >,
   cell: PlannedCell,
+  memory: Pick<PeakMemoryMeter, "reset" | "read">,
 ): Promise<CellOutcome> {
   const started = performance.now();
-  const common = () => ({
-    engine: runner.describe(),
-    peakMemoryBytes: peakMemoryBytes(),
-    wallSeconds: (performance.now() - started) / 1000,
-    stageSeconds: runner.stageSeconds,
-    calibrationRuns: runner.calibrationRuns,
-  });
+  memory.reset();
+  const common = () => {
+    const { bytes, scope } = memory.read();
+    return {
+      engine: runner.describe(),
+      peakMemoryBytes: bytes,
+      peakMemoryScope: scope,
+      wallSeconds: (performance.now() - started) / 1000,
+      stageSeconds: runner.stageSeconds,
+      calibrationRuns: runner.calibrationRuns,
+    };
+  };
   try {
     const metrics = await runner.run(cell);
     return { status: "ok", metrics, ...common() };

@@ -24,17 +24,28 @@ const CELL: PlannedCell = {
 };
 
 async function outcomeOf(error: unknown) {
-  const { status, fatal, error: message } = await cellOutcome({
-    run: () => Promise.reject(error),
-    describe: () => ({
-      name: "webgpu",
-      provider: "deno",
-      dtype: "f32",
-      version: "1",
-    }),
-    stageSeconds: { opening: 1 },
-    calibrationRuns: 0,
-  }, CELL);
+  const {
+    status,
+    fatal,
+    error: message,
+    peakMemoryBytes,
+    peakMemoryScope,
+  } = await cellOutcome(
+    {
+      run: () => Promise.reject(error),
+      describe: () => ({
+        name: "webgpu",
+        provider: "deno",
+        dtype: "f32",
+        version: "1",
+      }),
+      stageSeconds: { opening: 1 },
+      calibrationRuns: 0,
+    },
+    CELL,
+    { reset() {}, read: () => ({ bytes: 5, scope: "cell" }) },
+  );
+  assertEquals([peakMemoryBytes, peakMemoryScope], [5, "cell"]);
   return [status, fatal, message];
 }
 

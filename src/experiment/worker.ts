@@ -9,6 +9,7 @@ import { CellRunner } from "./cell_runner.ts";
 import { randomTokens } from "./inputs.ts";
 import { decodedLines } from "./lines.ts";
 import { dieWithParent } from "./parent_death.ts";
+import { PeakMemoryMeter } from "./peak_memory.ts";
 import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";
 
 function reply(message: WorkerReply): void {
@@ -52,6 +53,7 @@ async function gemmRate(): Promise<number> {
 /** Answers requests one after the other. */
 class Worker {
   #runner: CellRunner | undefined;
+  readonly #memory = new PeakMemoryMeter();
   #busy = false;
 
   async answer(request: WorkerRequest): Promise<void> {
@@ -71,7 +73,11 @@ class Worker {
           }
           reply({
             type: "outcome",
-            outcome: await cellOutcome(this.#runner, request.cell),
+            outcome: await cellOutcome(
+              this.#runner,
+              request.cell,
+              this.#memory,
+            ),
           });
           break;
         default:

@@ -36,6 +36,7 @@ export interface CellOutcome {
   readonly metrics?: CellRecord["metrics"];
   readonly engine: EngineDescription;
   readonly peakMemoryBytes: number;
+  readonly peakMemoryScope?: "cell" | "process";
   readonly wallSeconds: number;
   readonly stageSeconds: StageSeconds;
   readonly calibrationRuns: number;

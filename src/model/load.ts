@@ -7,6 +7,7 @@ import {
   ShapeError,
   UnsupportedModelError,
 } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { Checkpoint } from "../checkpoint/tensor_source.ts";
 import type { ModelConfig } from "./config.ts";
@@ -90,7 +91,7 @@ function checkTensors(checkpoint: Checkpoint, config: ModelConfig): number {
       throw new UnsupportedModelError(
         `Cannot use model ${checkpoint.id} as it has ${
           featureOf(name)
-        }: tensor "${name}"`,
+        }: tensor ${excerpt(name)}`,
       );
     }
   }

@@ -8,6 +8,7 @@ const HELP = `deno task bench WHAT [options]
 
   onnx MODEL       the onnx engine: load, score, prefill, decode, calibration
   profile MODEL    the webgpu engine: time by kernel of a scoring pass and a decode step
+  layer            one layer at LLaMA-2-7B's shapes: seconds, memory, kept energy
   kernels          every WGSL kernel beside a copy and the best matrix product
 
 deno task bench WHAT --help lists the options.`;
@@ -17,6 +18,7 @@ type Bench = (args: readonly string[]) => Promise<number>;
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   onnx: async () => (await import("./onnx_engine.ts")).benchOnnx,
   profile: async () => (await import("./webgpu_profile.ts")).benchProfile,
+  layer: async () => (await import("./layer_7b.ts")).benchLayer,
   kernels: async () => (await import("./webgpu_kernels.ts")).benchKernels,
 };
 

@@ -2,9 +2,13 @@
 // from the folder alone, without calibration text or the original.
 
 import { z } from "zod";
+import { CheckpointError } from "../base/errors.ts";
+import { oneLine } from "../base/excerpt.ts";
 import { fileDigest } from "../checkpoint/file_digest.ts";
+import { readJsonObject } from "../checkpoint/strict_json.ts";
 import type { Checkpoint } from "../checkpoint/tensor_source.ts";
 import type { Engine, Session } from "../engine/engine.ts";
+import type { ModelConfig } from "../model/config.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { LatentSizes } from "./latent_checkpoint.ts";
 
@@ -53,6 +57,48 @@ const NLL_TOLERANCE = 1e-3;
 // Absorbed and expanded products in f32, relative to the largest logit.
 const LOGIT_TOLERANCE = 1e-3;
 const NORM_TOLERANCE = 1e-9;
+
+/**
+ * Reads a certificate.
+ *
+ * @param path The file.
+ * @returns Its content.
+ * @throws {CheckpointError} If it is not one; the message is one line.
+ */
+export async function readCertificate(path: string): Promise<Certificate> {
+  const parsed = CERTIFICATE.safeParse(await readJsonObject(path));
+  if (parsed.success) return parsed.data;
+  const { path: field, message } = parsed.error.issues[0]!;
+  throw new CheckpointError(
+    `Cannot use ${path} as ${
+      oneLine(field.map(String).join("."), 80)
+    } is wrong: ${oneLine(message)}`,
+  );
+}
+
+/**
+ * Refuses a certificate whose probe the model cannot run.
+ *
+ * @param folder Where it is.
+ * @param certificate What it claims.
+ * @param config Of the model.
+ * @throws {CheckpointError} If an id or a position is out of range.
+ */
+export function refuseForeignProbe(
+  folder: string,
+  { probe }: Certificate,
+  { vocabSize, maxPositionEmbeddings }: ModelConfig,
+): void {
+  for (const [window, ids] of probe.ids.entries()) {
+    const wrong = ids.find((id) => id >= vocabSize);
+    if (wrong === undefined && ids.length <= maxPositionEmbeddings) continue;
+    throw new CheckpointError(
+      `Cannot use the certificate of ${folder} as probe.ids[${window}] must have at most ${maxPositionEmbeddings} ids below ${vocabSize}: ${
+        wrong === undefined ? `it has ${ids.length}` : `found ${wrong}`
+      }`,
+    );
+  }
+}
 
 /** Frobenius norm of every tensor of a checkpoint, by name. */
 export async function tensorNorms(

@@ -2,13 +2,13 @@
 // certificate says.
 
 import { join } from "node:path";
-import { CheckpointError, InputError } from "../base/errors.ts";
+import { InputError } from "../base/errors.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { openEngine } from "../engine/open.ts";
 import {
-  CERTIFICATE,
-  type Certificate,
   checkCertificate,
+  readCertificate,
+  refuseForeignProbe,
 } from "./certificate.ts";
 import { loadLatentModel } from "./latent_checkpoint.ts";
 import { EXIT, paint, parseFlags, print, runVerb } from "./terminal.ts";
@@ -43,6 +43,7 @@ export async function verify(args: readonly string[]): Promise<number> {
   const engine = await openEngine("onnx");
   try {
     const { model, sizes } = loadLatentModel(checkpoint);
+    refuseForeignProbe(folder, certificate, model.config);
     const checks = await checkCertificate(
       folder,
       checkpoint,
@@ -86,23 +87,6 @@ async function refuseNonFolder(folder: string): Promise<void> {
   }
   throw new InputError(
     `Cannot verify ${folder} as it must be ${expected}: ${found}`,
-  );
-}
-
-async function readCertificate(path: string): Promise<Certificate> {
-  let content: unknown;
-  try {
-    content = JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    throw new CheckpointError(
-      `Cannot read ${path}: ${(error as Error).message}`,
-    );
-  }
-  const parsed = CERTIFICATE.safeParse(content);
-  if (parsed.success) return parsed.data;
-  const { path: field, message } = parsed.error.issues[0]!;
-  throw new CheckpointError(
-    `Cannot use ${path} as ${field.join(".")} is wrong: ${message}`,
   );
 }
 

@@ -13,9 +13,9 @@ export function headlineMeaning(series: readonly Series[]): string {
   return [
     `± is one standard error over windows${
       isSeeded
-        ? `, of variants with n seeds one standard deviation over their ${
+        ? `, of variants with n calibration seeds (${
           seedCount(series)
-        } calibration seeds`
+        }) one standard deviation over them`
         : ""
     }; ΔNLL is the mean difference to the baseline over the same windows with its 95 % interval (paired, Student’s t)${
       mainContext(series, "divergence") === undefined

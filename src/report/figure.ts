@@ -22,6 +22,8 @@ export interface Figure {
   readonly key: readonly Series[];
   /** Set where axes and labels name all that is drawn with fewer labels than series. */
   readonly isNamed?: true;
+  /** Set where labels do not say what the key does. */
+  readonly needsKey?: true;
   /** The numbers of the figure, where no table of the report has them. */
   readonly table?: Table;
 }

@@ -10,6 +10,7 @@ import {
 import type { RunData } from "./load.ts";
 import { modelNames } from "./protocol.ts";
 import { contextsOf, mainContext, type Series } from "./series.ts";
+import { perplexityError } from "./spread.ts";
 import { speedup } from "./quantities.ts";
 
 /**
@@ -55,11 +56,15 @@ export function headline(series: readonly Series[], run: RunData): string {
     const value = (one: Series) => one.perplexity.get(context)!.value;
     const withError = (one: Series) => {
       const metrics = one.perplexity.get(context)!;
+      const error = formatPerplexityError(
+        metrics.value,
+        perplexityError(one, context),
+      );
       return formatPerplexity(metrics.value) +
-        (metrics.windows > 1
-          ? ` ± ${
-            formatPerplexityError(metrics.value, metrics.value * metrics.stderr)
-          }`
+        (one.seeds !== undefined
+          ? ` ± ${error} over ${one.seeds.length} seeds`
+          : metrics.windows > 1
+          ? ` ± ${error}`
           : "");
     };
     const best = measured.reduce((a, b) => value(b) < value(a) ? b : a);

@@ -49,6 +49,9 @@ const SHAPES: Readonly<Record<string, string>> = {
     '<path d="m11 .4 1.6 3.7 4 .4-3 2.7.9 3.9L11 9 7.5 11.1l.9-3.9-3-2.7 4-.4Z" fill="currentColor"/>',
 };
 
+/** Characters of a cell that is not wrapped. */
+const SHORT = 18;
+
 function htmlHead(columns: readonly Column[]): string {
   const head = columns.map(({ align, head, about }) =>
     `<th scope="col" class="${align}"${
@@ -82,6 +85,8 @@ function htmlRow(row: Row, columns: readonly Column[]): string {
     const classes: string[] = [align];
     if (index === 0) classes.push("name");
     if (head === "Result" || head === "Status") classes.push("status");
+    // A word or two need no room to wrap in.
+    if (cell.text.length <= SHORT) classes.push("short");
     const mark = index === 0 && row.series !== undefined
       ? seriesMark(row.series)
       : "";

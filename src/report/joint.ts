@@ -1,7 +1,7 @@
 // Several runs in one table and one set of figures, keyed by run and label, and
 // what must be known before their numbers are compared.
 
-import type { Figure } from "./figure.ts";
+import { type Figure, plotText } from "./figure.ts";
 import { joinWords } from "./format.ts";
 import { throughputByContext } from "./line_figures.ts";
 import type { NamedRun, RunData } from "./load.ts";
@@ -9,7 +9,7 @@ import { type ParetoFront, paretoFront } from "./pareto.ts";
 import { paretoByCache, paretoBySpeed } from "./pareto_figures.ts";
 import { divergenceByCache, perplexityByCache } from "./point_figures.ts";
 import { machineName, scored } from "./protocol.ts";
-import { collectSeries, type Series } from "./series.ts";
+import { collectSeries, mainContext, type Series } from "./series.ts";
 import { COLOR_COUNT, SYMBOLS } from "./series_styles.ts";
 
 /** Several runs as one. */
@@ -55,10 +55,13 @@ export function joinRuns(runs: readonly NamedRun[]): Joint {
     runs,
     ({ cells }) => cells.map(({ model }) => model.id),
   );
+  const window = mainContext(series);
   const texts = distinct(
     runs,
     (run) =>
-      scored(run, "perplexity").map(({ text, windows, windowTokens }) =>
+      scored(run, "perplexity").filter(({ windowTokens }) =>
+        windowTokens === window
+      ).map(({ text, windows, windowTokens }) =>
         JSON.stringify([text, windows, windowTokens])
       ),
   );
@@ -107,12 +110,44 @@ export function jointFigures({ series, run, front }: Joint): Figure[] {
     perplexityByCache(named, run),
     divergenceByCache(named, run),
     throughputByContext(named, run),
-    paretoByCache(named, run, namedFront),
-    paretoBySpeed(named, run, namedFront),
+    ...[
+      paretoByCache(named, run, namedFront),
+      paretoBySpeed(named, run, namedFront),
+    ].map((figure) =>
+      figure && {
+        ...figure,
+        caption: `The front is of all runs, shown or not. ${figure.caption}`,
+      }
+    ),
   ].filter((figure) => figure !== undefined).map((figure) => ({
-    ...figure,
+    ...figure.key.length > LONG_KEY ? withKeyOfRuns(figure) : figure,
     id: `joint-${figure.id}`,
   }));
+}
+
+/** Entries of a key that are still read. */
+const LONG_KEY = 14;
+
+/** A key of colors alone: one entry a run, in the page and in a saved figure. */
+function withKeyOfRuns(figure: Figure): Figure {
+  const seen = new Set<unknown>();
+  const isFirst = (name: unknown) => !seen.has(name) && seen.add(name);
+  const data = figure.data.map(({ name, ...trace }) =>
+    name !== undefined && isFirst(trace["meta"])
+      ? { ...trace, name: plotText(String(trace["meta"])) }
+      : trace
+  );
+  const key = new Map(figure.key.map((one) => [one.runName, {
+    ...one,
+    label: one.runName ?? one.label,
+  }]));
+  return {
+    ...figure,
+    caption: `A color is a run. ${figure.caption}`,
+    data,
+    key: [...key.values()],
+    needsKey: true,
+  };
 }
 
 /** "rank-ablation and forty-variants". */

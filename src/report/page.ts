@@ -176,7 +176,14 @@ ${scripts.map((text) => `<script>${text}</script>`).join("\n")}
 export function drawable(figure: Figure): Record<string, unknown> {
   const { id, height, data, layout, labels, key } = figure;
   const isNamed = figure.isNamed === true || labels.length >= key.length;
-  return { id, height, data, layout, labels, keyNeeded: !isNamed };
+  return {
+    id,
+    height,
+    data,
+    layout,
+    labels,
+    keyNeeded: figure.needsKey === true || !isNamed,
+  };
 }
 
 /** JSON that cannot end its script element or open a comment in it. */

@@ -42,12 +42,14 @@ export function paretoByCache(
     : (one: Series) => one.throughput.get(speedContext)?.decodeTokensPerSecond;
   return figureOf(points, front, run, {
     id: "pareto",
-    title: "Pareto front: perplexity, cache and speed",
+    title: speedContext === undefined
+      ? "Pareto front: perplexity and cache"
+      : "Pareto front: perplexity, cache and speed",
     direction: "Lower left is better",
     axis: "cache bytes a token",
     ...(size === undefined ? {} : { size }),
     sizeMeaning: speedContext === undefined
-      ? "Speed was not measured, or not on one machine, and is not compared."
+      ? "Speed was not measured of most variants, or not on one machine, and is not compared."
       : `A mark’s area is its decoding speed at ${
         formatNumber(speedContext)
       } tokens${
@@ -141,14 +143,20 @@ function figureOf(
     caption: `${view.direction}. ${
       best.length === 1
         ? `No other variant is as good as ${best[0]!.series.label}`
-        : `${formatNumber(best.length)} of ${
-          formatNumber(front.judged.size)
+        : `${
+          best.length === front.judged.size
+            ? `All ${formatNumber(best.length)}`
+            : `${formatNumber(best.length)} of ${
+              formatNumber(front.judged.size)
+            }`
         } variants are beaten by no other`
     } in ${
       front.speedContext === undefined
         ? "perplexity and cache bytes"
         : "perplexity, cache bytes and speed together"
-    }, errors aside; the others are dimmed. ${view.sizeMeaning} ${
+    }, errors aside${
+      best.length === front.judged.size ? "" : "; the others are dimmed"
+    }. ${view.sizeMeaning} ${
       protocol(run, {
         perplexity: front.window,
         ...(front.speedContext === undefined ? {} : { speed: true }),

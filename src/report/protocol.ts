@@ -39,8 +39,16 @@ export interface Shown {
  */
 export function protocol(run: RunData, shown: Shown): string {
   if (run.parts !== undefined) {
-    return run.parts.map(({ name, run }) => `${name}: ${protocol(run, shown)}`)
-      .join(" ");
+    const names = Map.groupBy(
+      run.parts,
+      ({ run }) => protocol(run, shown),
+    );
+    names.delete("");
+    return [...names].map(([text, runs]) =>
+      names.size === 1 && runs.length === run.parts!.length
+        ? text
+        : `${joinWords(runs.map(({ name }) => name))}: ${text}`
+    ).join(" ");
   }
   // The same windows of the same text are said once.
   const quality = [

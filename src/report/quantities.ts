@@ -30,7 +30,7 @@ export function perplexityCell(one: Series, context: number): TableCell {
     text: formatPerplexity(value),
     value,
     ...(spread !== undefined
-      ? { note: spreadNote(spread, format) }
+      ? { note: spreadNote(spread, one, format) }
       : windows > 1
       ? { note: `± ${format(error)}` }
       : {}),
@@ -59,7 +59,7 @@ export function deltaCell(
     text: formatDelta(delta.value),
     value: delta.value,
     ...(spread !== undefined
-      ? { note: spreadNote(spread, (value) => formatNumber(value, 3)) }
+      ? { note: spreadNote(spread, one, (value) => formatNumber(value, 3)) }
       : low === undefined
       ? {}
       : { note: `[${formatDelta(low)}, ${formatDelta(high)}]` }),
@@ -83,7 +83,7 @@ export function klCell(one: Series, context: number): TableCell {
     text: formatSignificant(klNats, 3),
     value: klNats,
     ...(spread !== undefined
-      ? { note: spreadNote(spread, error) }
+      ? { note: spreadNote(spread, one, error) }
       : windows > 1
       ? { note: `± ${error(klStderr)}` }
       : {}),
@@ -107,7 +107,7 @@ export function agreementCell(one: Series, context: number): TableCell {
     value: metrics.top1Agreement,
     ...(spread === undefined
       ? {}
-      : { note: spreadNote(spread, (value) => formatPercent(value, 1)) }),
+      : { note: spreadNote(spread, one, (value) => formatPercent(value, 1)) }),
     fields: spreadFields(`top1AgreementAt${context}`, spread),
   };
 }
@@ -130,7 +130,9 @@ export function decodeCell(
     (seed) => seed.throughput.get(context)?.decodeTokensPerSecond,
   );
   const notes = [
-    ...spread === undefined ? [] : [spreadNote(spread, formatRate)],
+    ...spread === undefined
+      ? []
+      : [spreadNote(spread, one, (value) => formatSignificant(value, 2))],
     ...ratio === undefined ? [] : [formatRatio(ratio)],
   ];
   const name = `decodeTokensPerSecondAt${context}`;

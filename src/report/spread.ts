@@ -34,12 +34,20 @@ export function spreadOf(
   };
 }
 
-/** "± 0.31 (n = 3)"; "(n = 1)" where one seed has no spread. */
+/**
+ * "± 0.31"; "± 0.31 (n = 2)" where not all of the series' seeds were measured.
+ *
+ * @param spread The spread.
+ * @param one Its series, whose row says how many seeds there are.
+ * @param format Formats the deviation.
+ */
 export function spreadNote(
   { deviation, count }: Spread,
+  one: Series,
   format: (deviation: number) => string,
 ): string {
-  return count === 1 ? "± – (n = 1)" : `± ${format(deviation)} (n = ${count})`;
+  const note = `± ${count === 1 ? "–" : format(deviation)}`;
+  return count === one.seeds?.length ? note : `${note} (n = ${count})`;
 }
 
 /** Half the error bar of a perplexity: over seeds, else one standard error over windows. */

@@ -54,7 +54,13 @@ export function headlineTable(
     ],
     rows: series.map((one) => ({
       cells: [
-        { text: one.label, fields: { calibrationSeeds: one.seeds?.length } },
+        {
+          text: one.label,
+          ...(one.seeds === undefined
+            ? {}
+            : { note: `n = ${one.seeds.length} seeds` }),
+          fields: { calibrationSeeds: one.seeds?.length },
+        },
         ...isCompared ? [{ text: one.runName ?? "–" }] : [],
         ...quantities.map(({ read }) => read(one)),
       ],

@@ -48,6 +48,47 @@ const expecting = (...lines: string[]) =>
 
 const WRONG: [what: string, text: string, message: string][] = [
   [
+    "a seed beside seeds",
+    FILE.replace("tokens: 64 }", "tokens: 64, seed: 1, seeds: [2, 3] }"),
+    "f.yaml:3:58: calibration.seeds: found with calibration.seed; allowed: one of both",
+  ],
+  [
+    "a seed given twice",
+    FILE.replace("tokens: 64 }", "tokens: 64, seeds: [2, 3, 2] }"),
+    "f.yaml:3:63: calibration.seeds[2]: found 2 again; allowed: each seed once",
+  ],
+  [
+    "a label that another variant has with a seed",
+    FILE.replace("tokens: 64 }", "tokens: 64, seeds: [7] }")
+      .replace(
+        "  - method: original\n",
+        "  - method: original\n  - { method: partial-rope, qkRopeHeadDim: 32, freqFold: 1, label: x }\n  - { method: partial-rope, qkRopeHeadDim: 32, freqFold: 2, label: x s7 }\n",
+      ),
+    'calibration.seeds: a variant is called "x s7", as another one with a seed would be',
+  ],
+  [
+    "divergence of an original alone",
+    `name: checks
+model: m
+variants: [{ method: original }]
+measure: { contexts: [32], divergence: { text: b } }
+`,
+    "measure.divergence: no variant is converted",
+  ],
+  [
+    "divergence of a synthetic model",
+    FILE.replace("model: m", "model: synthetic:tiny")
+      .replace("perplexity: {", "divergence: {"),
+    "measure.divergence: random tokens or weights have no meaningful divergence",
+  ],
+  [
+    "divergence expected of the original",
+    `${
+      FILE.replace("cache: {}", "divergence: { text: b }")
+    }expect: [{ variant: original, metric: divergence.klNats, value: 0, absolute: 0 }]\n`,
+    'expect[0].metric: found divergence.klNats; "original" is the original itself',
+  ],
+  [
     "a context that is not measured",
     expecting(
       "variant: original, metric: perplexity.value, contextTokens: 48, value: 1, absolute: 1",
@@ -131,8 +172,26 @@ for (const [what, text, message] of WRONG) {
 }
 
 Deno.test("planExperiment() refuses positions that the model does not have", () => {
+  const diverging = (options: string) =>
+    FILE.replace("cache: {}", `divergence: { text: b, ${options} }`);
   for (
     const [text, message] of [
+      [
+        diverging("tokens: 48"),
+        "measure.divergence.tokens must hold one window of 64: current value is 48",
+      ],
+      [
+        diverging("continuation: { promptTokens: 8000, tokens: 193 }"),
+        "promptTokens + tokens must be <= 8192 (maxPositionEmbeddings of m): current value is 8000 + 193",
+      ],
+      [
+        diverging("tokens: 100, continuation: { prompts: 2 }"),
+        "prompts x promptTokens must be <= 100 (measure.divergence.tokens): current value is 2 x 64",
+      ],
+      [
+        diverging("tokens: 1000000"),
+        "must take <= 2147483648 bytes: current value is 2 x 1000000 x 576 x 4 = 4608000000",
+      ],
       [
         FILE.replace("tokens: 64 }", "tokens: 8193 }"),
         "calibration.tokens must be <= 8192",

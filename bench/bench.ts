@@ -10,6 +10,7 @@ const HELP = `deno task bench WHAT [options]
   profile MODEL    the webgpu engine: time by kernel of a scoring pass and a decode step
   layer            one layer at LLaMA-2-7B's shapes: seconds, memory, kept energy
   kernels          every WGSL kernel beside a copy and the best matrix product
+  peers            conversion and perplexity beside the official procedure on transformers
 
 deno task bench WHAT --help lists the options.`;
 
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   profile: async () => (await import("./webgpu_profile.ts")).benchProfile,
   layer: async () => (await import("./layer_7b.ts")).benchLayer,
   kernels: async () => (await import("./webgpu_kernels.ts")).benchKernels,
+  peers: async () => (await import("./peers/peers.ts")).benchPeers,
 };
 
 /**

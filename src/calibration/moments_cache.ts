@@ -11,7 +11,7 @@ import type { EngineDescription, Session } from "../engine/engine.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import type { LayerMoments, ModelMoments } from "../model/moments.ts";
 import { contentKey } from "../base/content_key.ts";
-import { collectMoments, RESERVOIR_ROWS } from "./moments.ts";
+import { RESERVOIR_ROWS, streamMoments } from "./moments.ts";
 import { readMomentsFile, writeMomentsFile } from "./moments_file.ts";
 import type { CalibrationOptions } from "./options.ts";
 
@@ -150,42 +150,79 @@ async function makeMoments(
   const { config } = request.model;
   const sequences = await supply.sequences();
   const session = await supply.open();
-  let layers: LayerMoments[];
+  const keeper = new MomentsKeeper(folder, config, supply.warn);
   try {
-    layers = await collectMoments(session, sequences, config, {
+    await streamMoments(session, sequences, config, {
       seed: request.sampling.seed,
       reservoirRows: request.reservoirRows ?? RESERVOIR_ROWS,
       progress: (done, total) => supply.progress?.(done, total),
-    });
+    }, (layer, moments) => keeper.put(layer, moments));
   } finally {
     await session.close();
   }
-  const kept = folder !== undefined && await keep(folder, layers, supply);
-  return kept
-    ? momentsOnDisk(sha256, folder, layers[0]?.tokens ?? 0, config)
-    : momentsInMemory(sha256, layers);
+  return keeper.inMemory === undefined
+    ? momentsOnDisk(sha256, folder!, keeper.tokens, config)
+    : momentsInMemory(sha256, keeper.inMemory);
 }
 
-/** Whether the moments are on disk; a cache that cannot be written costs time, not the run. */
-async function keep(
-  folder: string,
-  layers: readonly LayerMoments[],
-  supply: MomentsSupply,
-): Promise<boolean> {
-  try {
-    await Deno.mkdir(folder, { recursive: true });
-    for (const [layer, moments] of layers.entries()) {
-      await writeMomentsFile(layerPath(folder, layer), moments);
+/**
+ * Writes layers to the cache as they come, so that few are in memory. A cache
+ * that cannot be written costs memory, not the run: what it holds is read back.
+ */
+class MomentsKeeper {
+  /** Undefined while all of them are on disk. */
+  inMemory: LayerMoments[] | undefined;
+  tokens = 0;
+  readonly #folder: string | undefined;
+  readonly #config: DecoderModel["config"];
+  readonly #warn: MomentsSupply["warn"];
+  readonly #written: number[] = [];
+
+  constructor(
+    folder: string | undefined,
+    config: DecoderModel["config"],
+    warn: MomentsSupply["warn"],
+  ) {
+    this.#folder = folder;
+    this.#config = config;
+    this.#warn = warn;
+    if (folder === undefined) this.inMemory = [];
+  }
+
+  async put(layer: number, moments: LayerMoments): Promise<void> {
+    this.tokens = moments.tokens;
+    if (this.inMemory === undefined) {
+      try {
+        await this.#write(layer, moments);
+        return;
+      } catch (error) {
+        await this.#readBack(systemReason(error));
+      }
     }
-    return true;
-  } catch (error) {
-    const reason = systemReason(error);
-    supply.warn?.(
+    this.inMemory![layer] = moments;
+  }
+
+  async #write(layer: number, moments: LayerMoments): Promise<void> {
+    await Deno.mkdir(this.#folder!, { recursive: true });
+    await writeMomentsFile(layerPath(this.#folder!, layer), moments);
+    this.#written.push(layer);
+  }
+
+  async #readBack(reason: string): Promise<void> {
+    const folder = this.#folder!;
+    this.#warn?.(
       `Cannot keep moments in ${folder}: ${reason}; they stay in memory`,
     );
+    const layers: LayerMoments[] = [];
+    for (const layer of this.#written) {
+      layers[layer] = await readMomentsFile(
+        layerPath(folder, layer),
+        this.#config.hiddenSize,
+      );
+    }
+    this.inMemory = layers;
     // A part of them is of no use, and may be what fills the disk.
     await Deno.remove(folder, { recursive: true }).catch(() => {});
-    return false;
   }
 }
 
@@ -250,13 +287,17 @@ async function openFolder(
 
 /** Returns the tokens that a whole file covers. */
 async function checkFile(path: string, hiddenSize: number): Promise<number> {
-  const { size, mtime, ino } = await Deno.stat(path);
-  const stamp = `${size} ${mtime?.getTime()} ${ino}`;
+  const stamp = await stampOf(path);
   const known = checkedFiles.get(path);
   if (known?.stamp === stamp) return known.tokens;
   const { tokens } = await readMomentsFile(path, hiddenSize);
   checkedFiles.set(path, { stamp, tokens });
   return tokens;
+}
+
+async function stampOf(path: string): Promise<string> {
+  const { size, mtime, ino } = await Deno.stat(path);
+  return `${size} ${mtime?.getTime()} ${ino}`;
 }
 
 function momentsOnDisk(
@@ -268,8 +309,11 @@ function momentsOnDisk(
   return {
     sha256,
     tokens,
-    layer: (index) =>
-      readMomentsFile(layerPath(folder, index), config.hiddenSize),
+    async layer(index) {
+      const path = layerPath(folder, index);
+      const verified = checkedFiles.get(path)?.stamp === await stampOf(path);
+      return await readMomentsFile(path, config.hiddenSize, { verified });
+    },
   };
 }
 

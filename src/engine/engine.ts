@@ -139,6 +139,19 @@ export interface Session {
     sink: MomentsSink,
     options?: MomentsOptions,
   ): Promise<void>;
+  /**
+   * As moments() of each batch in turn, but each layer over all batches before the
+   * next layer, where the engine can: then one layer's weights and sums need be in
+   * memory, beside the states of all tokens.
+   *
+   * @param batches Sequences, as moments() takes them.
+   * @param sink Takes the moments; the order within a layer is that of the batches.
+   */
+  momentsByLayer?(
+    batches: readonly (readonly Int32Array[])[],
+    sink: MomentsSink,
+  ): Promise<void>;
+
   close(): Promise<void>;
 }
 

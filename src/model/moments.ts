@@ -20,8 +20,13 @@ export interface MomentsSink {
    * @param layer Layer index.
    * @param gram This batch's sum of w [h;1][h;1]^T, [(D+1)·(D+1)] f64, to be added to the layer's.
    * @param hidden This batch's rows h, [N, D]; only valid during the call.
+   * @returns A promise where the sink is still busy with a complete layer: an engine that waits for it holds one layer less.
    */
-  add(layer: number, gram: Float64Array, hidden: Float32Array): void;
+  add(
+    layer: number,
+    gram: Float64Array,
+    hidden: Float32Array,
+  ): void | Promise<void>;
   /**
    * Where it is there, engines deliver the attention weights' sums too, after the add() of the same batch.
    *

@@ -10,13 +10,14 @@ import {
   type Values,
 } from "./feeds.ts";
 import type { KvCache } from "./kv_cache.ts";
-import type { LoadedModel } from "./loaded_model.ts";
+import type { LoadedModel, WholeModel } from "./loaded_model.ts";
 import type { SessionPool } from "./session_pool.ts";
 import { decodeGraph } from "./stage_graph.ts";
 
 /** Steps of one token a sequence for one batch size. */
 export class DecoderRun {
   readonly #model: LoadedModel;
+  readonly #whole: WholeModel;
   readonly #session: ort.InferenceSession;
   readonly #weights: Values;
   /** Of each part of the cache: its input, and that input's axes after the tokens. */
@@ -24,15 +25,17 @@ export class DecoderRun {
 
   private constructor(
     model: LoadedModel,
+    whole: WholeModel,
     session: ort.InferenceSession,
   ) {
     this.#model = model;
+    this.#whole = whole;
     this.#session = session;
-    this.#weights = pickFeeds(session, [model.whole.feeds, model.headFeeds]);
+    this.#weights = pickFeeds(session, [whole.stage.feeds, model.headFeeds]);
     const inputs = new Map(
       session.inputMetadata.map((input) => [input.name, input]),
     );
-    this.#past = model.cacheParts.map(({ input }) => {
+    this.#past = whole.cacheParts.map(({ input }) => {
       const found = inputs.get(input);
       const shape = found?.isTensor ? found.shape : [];
       return { name: input, axes: shape.slice(1).map(Number) };
@@ -45,13 +48,14 @@ export class DecoderRun {
     pool: SessionPool,
     batch: number,
   ): Promise<DecoderRun> {
-    const { whole, head, decodeTarget } = model;
+    const { head, decodeTarget } = model;
+    const whole = await model.whole();
     const session = await pool.getOnly(
       "decode",
       String(batch),
-      () => decodeGraph(whole.layers, head, batch, decodeTarget),
+      () => decodeGraph(whole.stage.layers, head, batch, decodeTarget),
     );
-    return new DecoderRun(model, session);
+    return new DecoderRun(model, whole, session);
   }
 
   /**
@@ -62,11 +66,11 @@ export class DecoderRun {
    * @returns Logits, `[B, V]`.
    */
   async step(cache: KvCache, next: Int32Array): Promise<Float32Array> {
-    const { whole, rotaries, embedTokens, hiddenSize } = this.#model;
+    const { rotaries, embedTokens, hiddenSize } = this.#model;
     const { batch, tokens, parts } = cache;
     const feeds: Record<string, ort.Tensor> = {
       ...this.#weights,
-      ...rotaryFeeds(whole, rotaries, tokens, tokens + 1),
+      ...rotaryFeeds(this.#whole.stage, rotaries, tokens, tokens + 1),
       x: rowsTensor(embed(embedTokens, [next]), hiddenSize),
     };
     for (const [i, { name, axes }] of this.#past.entries()) {

@@ -38,6 +38,15 @@ export class ForwardPass {
   }
 
   /**
+   * Passes that are run together: all, where layers are read for every run, else each alone.
+   *
+   * @param passes Sequences of equal length each.
+   */
+  groups<T>(passes: readonly T[]): readonly (readonly T[])[] {
+    return this.#model.kept ? passes.map((pass) => [pass]) : [passes];
+  }
+
+  /**
    * Runs every layer.
    *
    * @param tokens B sequences of equal length T.
@@ -48,57 +57,86 @@ export class ForwardPass {
     tokens: readonly Int32Array[],
     visitor: LayerVisitor = NOBODY,
   ): Promise<Float32Array> {
-    const { single, whole, target, embedTokens } = this.#model;
-    let x = embed(embedTokens, tokens);
-    for (const stage of target.device === "cpu" ? single : [whole]) {
-      const values = await this.#runStage(stage, x, tokens[0]!.length, visitor);
-      x = floats(values.y!);
-    }
-    return x;
+    const [x] = await this.runAll([tokens], visitor);
+    return x!;
   }
 
   /**
-   * Delivers each layer's attention input in turn, `[B·T, D]`.
+   * Runs every layer over all passes before the next.
    *
-   * @param tokens B sequences of equal length T.
+   * @param passes B sequences of equal length T each.
+   * @param visitor Told of each layer's outputs.
+   * @returns x before the final norm of each pass, `[B·T, D]`.
+   */
+  async runAll(
+    passes: readonly (readonly Int32Array[])[],
+    visitor: LayerVisitor = NOBODY,
+  ): Promise<Float32Array[]> {
+    const { target, embedTokens, numLayers } = this.#model;
+    const states = passes.map((tokens) => embed(embedTokens, tokens));
+    const onDevice = target.device !== "cpu";
+    for (let index = 0; index < (onDevice ? 1 : numLayers); index++) {
+      const stage = onDevice
+        ? (await this.#model.whole()).stage
+        : await this.#model.stage(index);
+      for (const [i, tokens] of passes.entries()) {
+        const length = tokens[0]!.length;
+        const values = await this.#runStage(stage, states[i]!, length, visitor);
+        states[i] = floats(values.y!);
+      }
+    }
+    return states;
+  }
+
+  /**
+   * Delivers each layer's attention input, `[B·T, D]`: of every pass before that
+   * of the next layer, where layers run alone.
+   *
+   * @param passes B sequences of equal length T each.
    */
   async inputs(
-    tokens: readonly Int32Array[],
+    passes: readonly (readonly Int32Array[])[],
     deliver: (layer: number, h: ort.Tensor) => Promise<void>,
   ): Promise<void> {
-    const { single, target, embedTokens, hiddenSize } = this.#model;
+    const { target, embedTokens, hiddenSize, numLayers } = this.#model;
     if (target.device !== "cpu") {
-      const inputs: ort.Tensor[] = [];
-      await this.run(tokens, {
-        wanted: ["h"],
-        visit: (_, value) => inputs.push(value("h")),
-      });
-      for (const [layer, h] of inputs.entries()) await deliver(layer, h);
+      for (const tokens of passes) {
+        const inputs: ort.Tensor[] = [];
+        await this.run(tokens, {
+          wanted: ["h"],
+          visit: (_, value) => inputs.push(value("h")),
+        });
+        for (const [layer, h] of inputs.entries()) await deliver(layer, h);
+      }
       return;
     }
-    let x = embed(embedTokens, tokens);
-    for (const stage of single.slice(0, -1)) {
-      const values = await this.#runStage(
-        stage,
-        x,
-        tokens[0]!.length,
-        { wanted: ["h"], visit: () => {} },
-      );
-      await deliver(stage.first, values.h!);
-      x = floats(values.y!);
+    const states = passes.map((tokens) => embed(embedTokens, tokens));
+    for (let index = 0; index < numLayers; index++) {
+      const stage = await this.#model.stage(index);
+      for (const [i, tokens] of passes.entries()) {
+        // Nothing needs the last layer's output.
+        if (index === numLayers - 1) {
+          const session = await this.#pool.get(
+            "input norm",
+            () => inputNormGraph(stage.layers[0]!.layer, target),
+          );
+          const { h } = await session.run({
+            ...pickFeeds(session, [stage.feeds]),
+            x: rowsTensor(states[i]!, hiddenSize),
+          });
+          await deliver(index, h!);
+          continue;
+        }
+        const values = await this.#runStage(
+          stage,
+          states[i]!,
+          tokens[0]!.length,
+          { wanted: ["h"], visit: () => {} },
+        );
+        states[i] = floats(values.y!);
+        await deliver(index, values.h!);
+      }
     }
-    // Nothing needs the last layer's output.
-    const last = single.at(-1);
-    if (last === undefined) return;
-    const session = await this.#pool.get(
-      "input norm",
-      () => inputNormGraph(last.layers[0]!.layer, target),
-    );
-    const { h } = await session.run({
-      ...pickFeeds(session, [last.feeds]),
-      x: rowsTensor(x, hiddenSize),
-    });
-    await deliver(last.first, h!);
   }
 
   async #runStage(

@@ -1,4 +1,5 @@
-// A decoder read into memory in the form that graphs and their feeds need.
+// A decoder in the form that graphs and their feeds need. Its layers are read
+// once and kept, or, of a model too large for that, read whenever they run.
 
 import type { Tensor } from "../../base/tensor.ts";
 import { ort } from "../../linalg/onnx_runtime.ts";
@@ -27,17 +28,34 @@ export interface Stage {
   readonly feeds: ReadonlyMap<string, ort.Tensor>;
 }
 
+/** Models larger than this in f32 are run a layer at a time, each read when its turn comes. */
+const KEEP_BELOW_BYTES = 4e9;
+
+/** All layers at once, as decoding needs them. */
+export interface WholeModel {
+  readonly stage: Stage;
+  readonly cacheParts: readonly CachePart[];
+}
+
+/** How a model is read. */
+export interface LoadOptions {
+  /** Whether its layers stay in memory. @default true below 4 GB in f32 */
+  readonly keep?: boolean;
+}
+
 /** Everything a session runs on. */
 export interface LoadedModel {
   /** D */
   readonly hiddenSize: number;
   /** [V, D] */
   readonly embedTokens: Tensor;
-  /** Each layer alone. */
-  readonly single: readonly Stage[];
-  /** All layers in one. */
-  readonly whole: Stage;
-  readonly cacheParts: readonly CachePart[];
+  readonly numLayers: number;
+  /** Whether layers stay in memory; if not, each stage() reads its layer. */
+  readonly kept: boolean;
+  /** One layer alone. */
+  stage(index: number): Promise<Stage>;
+  /** All layers; they stay in memory from then on. */
+  whole(): Promise<WholeModel>;
   readonly head: HeadWeights;
   readonly headFeeds: ReadonlyMap<string, ort.Tensor>;
   readonly rotaries: RotaryTables;
@@ -52,53 +70,100 @@ export interface LoadedModel {
  *
  * @param model The model.
  * @param device Where it runs.
+ * @param options Whether layers stay in memory.
  * @throws {ShapeError} If a weight's shape contradicts its layer's sizes.
  */
 export async function loadModel(
   model: DecoderModel,
   device: Target["device"],
+  options: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { numHiddenLayers, rmsNormEps, hiddenSize } = model.config;
+  const { numHiddenLayers: numLayers, rmsNormEps, hiddenSize } = model.config;
   const rotaries = new RotaryTables();
-  const layers: PreparedLayer[] = [];
-  for (let i = 0; i < numHiddenLayers; i++) {
-    layers.push(prepareLayer(await model.layer(i), rmsNormEps));
-  }
-  const stage = (indices: readonly number[], prefixed: boolean): Stage => {
-    const slots = new Map<number, number>();
-    const feeds = new Map<string, ort.Tensor>();
-    const placed = indices.map((index) => {
-      const layer = layers[index]!;
-      const id = rotaries.add(layer.rotary);
-      const slot = slots.get(id) ?? slots.size;
-      slots.set(id, slot);
-      const prefix = prefixed ? `${index}.` : "";
-      addFeeds(feeds, prefix, layer.weights);
-      return { layer, prefix, slot };
-    });
-    return {
-      layers: placed,
-      first: indices[0] ?? 0,
-      key: placed.map(({ layer, slot }) => `${slot} ${layer.key}`).join("\n"),
-      rotaries: [...slots.keys()],
-      feeds,
-    };
-  };
-  const indices = layers.map((_, i) => i);
-  const whole = stage(indices, true);
+  const read = async (index: number) =>
+    prepareLayer(await model.layer(index), rmsNormEps);
   const weights = new Map([
     ["finalNorm", await model.finalNorm()],
     ["lmHead", await model.lmHead()],
   ]);
-  const bytes = bytesOf([weights, ...layers.map((layer) => layer.weights)]);
+  const first = numLayers > 0 ? [(await read(0)).weights] : [];
+  const bytes = bytesOf([weights]) + numLayers * bytesOf(first);
+  const kept = options.keep ?? (device !== "cpu" || bytes < KEEP_BELOW_BYTES);
+
+  let all: Promise<readonly PreparedLayer[]> | undefined;
+  const layers = () => all ??= readAll(numLayers, read);
+  if (kept) await layers();
+  let whole: Promise<WholeModel> | undefined;
   const headFeeds = new Map<string, ort.Tensor>();
   addFeeds(headFeeds, "", weights);
+  const stages = new Map<number, Stage>();
   return {
     hiddenSize,
     embedTokens: await model.embedTokens(),
-    single: indices.map((i) => stage([i], false)),
-    whole,
-    cacheParts: whole.layers.flatMap(({ layer, prefix }, index) => {
+    numLayers,
+    kept,
+    async stage(index) {
+      const known = stages.get(index);
+      if (known !== undefined) return known;
+      const layer = kept ? (await layers())[index]! : await read(index);
+      const stage = stageOf([layer], index, rotaries);
+      if (kept) stages.set(index, stage);
+      return stage;
+    },
+    whole: () => whole ??= layers().then((all) => wholeOf(all, rotaries)),
+    head: { weights, eps: rmsNormEps },
+    headFeeds,
+    rotaries,
+    target: { device, weights: device === "cpu" ? "fed" : "owned" },
+    decodeTarget: {
+      device,
+      weights: device !== "cpu" || bytes <= OWNED_BYTES ? "owned" : "fed",
+    },
+  };
+}
+
+async function readAll(
+  count: number,
+  read: (index: number) => Promise<PreparedLayer>,
+): Promise<readonly PreparedLayer[]> {
+  const layers: PreparedLayer[] = [];
+  for (let index = 0; index < count; index++) layers.push(await read(index));
+  return layers;
+}
+
+/** Consecutive layers as one stage; the names of several begin with the layer's index. */
+function stageOf(
+  layers: readonly PreparedLayer[],
+  first: number,
+  rotaries: RotaryTables,
+): Stage {
+  const slots = new Map<number, number>();
+  const feeds = new Map<string, ort.Tensor>();
+  const placed = layers.map((layer, i) => {
+    const id = rotaries.add(layer.rotary);
+    const slot = slots.get(id) ?? slots.size;
+    slots.set(id, slot);
+    const prefix = layers.length > 1 ? `${first + i}.` : "";
+    addFeeds(feeds, prefix, layer.weights);
+    return { layer, prefix, slot };
+  });
+  return {
+    layers: placed,
+    first,
+    key: placed.map(({ layer, slot }) => `${slot} ${layer.key}`).join("\n"),
+    rotaries: [...slots.keys()],
+    feeds,
+  };
+}
+
+function wholeOf(
+  layers: readonly PreparedLayer[],
+  rotaries: RotaryTables,
+): WholeModel {
+  const stage = stageOf(layers, 0, rotaries);
+  return {
+    stage,
+    cacheParts: stage.layers.flatMap(({ layer, prefix }, index) => {
       const [first, second] = cachedWidths(layer.attention);
       const part = (part: "first" | "second", width: number): CachePart => ({
         layer: index,
@@ -110,14 +175,6 @@ export async function loadModel(
       const both = [part("first", first), part("second", second)];
       return both.filter(({ width }) => width > 0);
     }),
-    head: { weights, eps: rmsNormEps },
-    headFeeds,
-    rotaries,
-    target: { device, weights: device === "cpu" ? "fed" : "owned" },
-    decodeTarget: {
-      device,
-      weights: device !== "cpu" || bytes <= OWNED_BYTES ? "owned" : "fed",
-    },
   };
 }
 

@@ -56,8 +56,10 @@ export class OnnxSession implements Session {
     const { layers, head } = this.#open();
     this.#check(tokens, "score");
     const result: Float32Array[] = [];
-    for (const pass of passes(tokens)) {
-      result.push(...await head.loss(await layers.run(pass), pass));
+    for (const group of layers.groups(passes(tokens))) {
+      for (const [i, states] of (await layers.runAll(group)).entries()) {
+        result.push(...await head.loss(states, group[i]!));
+      }
     }
     return result;
   }
@@ -66,10 +68,12 @@ export class OnnxSession implements Session {
     const { layers, head } = this.#open();
     this.#check(tokens, "compute hidden states of");
     const result: Float32Array[] = [];
-    for (const pass of passes(tokens)) {
-      const states = await head.normed(await layers.run(pass));
-      // Copies: a view would keep the whole pass.
-      result.push(...rowsOf(states, pass.length).map((own) => own.slice()));
+    for (const group of layers.groups(passes(tokens))) {
+      for (const [i, x] of (await layers.runAll(group)).entries()) {
+        const rows = rowsOf(await head.normed(x), group[i]!.length);
+        // Copies: a view would keep the whole pass.
+        result.push(...rows.map((own) => own.slice()));
+      }
     }
     return result;
   }
@@ -82,18 +86,19 @@ export class OnnxSession implements Session {
     const length = this.#check(tokens, "compare predictions of");
     checkHiddenStates(tokens, original, model.hiddenSize);
     const result: TokenDivergence[] = [];
-    for (const pass of passes(tokens)) {
-      const states = await layers.run(pass);
-      for (const own of rowsOf(states, pass.length)) {
-        const { kl, agree } = await head.divergence(
-          own,
-          original[result.length]!,
-        );
-        // Nobody knows what comes after the last token.
-        result.push({
-          kl: kl.subarray(0, length - 1),
-          agree: agree.subarray(0, length - 1),
-        });
+    for (const group of layers.groups(passes(tokens))) {
+      for (const [i, states] of (await layers.runAll(group)).entries()) {
+        for (const own of rowsOf(states, group[i]!.length)) {
+          const { kl, agree } = await head.divergence(
+            own,
+            original[result.length]!,
+          );
+          // Nobody knows what comes after the last token.
+          result.push({
+            kl: kl.subarray(0, length - 1),
+            agree: agree.subarray(0, length - 1),
+          });
+        }
       }
     }
     return result;
@@ -118,7 +123,7 @@ export class OnnxSession implements Session {
     this.#lastLogits = [];
     this.#asked = length + reserve;
     const cache = new KvCache(
-      model.cacheParts,
+      (await model.whole()).cacheParts,
       tokens.length,
       length + reserve,
     );
@@ -189,37 +194,41 @@ export class OnnxSession implements Session {
     sink: MomentsSink,
     { tokenWeights }: MomentsOptions = {},
   ): Promise<void> {
-    const { model, layers } = this.#open();
+    this.#open();
     if (tokenWeights !== undefined) {
       throw new RangeError(
         "Cannot compute moments as the onnx engine weighs all tokens alike: tokenWeights must be left out",
       );
     }
+    await this.momentsByLayer([tokens], sink);
+  }
+
+  async momentsByLayer(
+    batches: readonly (readonly Int32Array[])[],
+    sink: MomentsSink,
+  ): Promise<void> {
+    const { model, layers } = this.#open();
     if (sink.attention !== undefined) {
       throw new RangeError(
         "Cannot compute moments as the onnx engine does not give attention weights: the sink must have no attention()",
       );
     }
-    const batches = Map.groupBy(tokens, (sequence) => sequence.length);
-    for (const batch of batches.values()) {
-      this.#check(batch, "compute moments of");
-    }
-    for (const batch of batches.values()) {
-      for (const pass of passes(batch)) {
-        const rows = pass.length * pass[0]!.length;
-        const data = new Float32Array(rows).fill(1);
-        const ones = new ort.Tensor("float32", data, [rows, 1]);
-        await layers.inputs(pass, async (layer, h) => {
-          const session = await this.#pool.get(
-            "gram",
-            () => gramGraph(model.hiddenSize),
-            { device: "cpu" },
-          );
-          const { gram } = await session.run({ h, ones });
-          sink.add(layer, gram!.data as Float64Array, floats(h));
-        });
-      }
-    }
+    const alike = batches.flatMap((tokens) => [
+      ...Map.groupBy(tokens, (sequence) => sequence.length).values(),
+    ]);
+    for (const batch of alike) this.#check(batch, "compute moments of");
+    await layers.inputs(alike.flatMap(passes), async (layer, h) => {
+      const rows = h.dims[0]!;
+      const session = await this.#pool.get(
+        "gram",
+        () => gramGraph(model.hiddenSize),
+        { device: "cpu" },
+      );
+      const data = new Float32Array(rows).fill(1);
+      const ones = new ort.Tensor("float32", data, [rows, 1]);
+      const { gram } = await session.run({ h, ones });
+      await sink.add(layer, gram!.data as Float64Array, floats(h));
+    });
   }
 
   async close(): Promise<void> {

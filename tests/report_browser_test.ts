@@ -12,10 +12,12 @@ import {
   writeReport,
 } from "../src/report/mod.ts";
 import { PALETTES } from "../src/report/palette.ts";
+import { listen, openPage } from "./fixtures/report_page.ts";
 import { requirement } from "./fixtures/requirements.ts";
 import {
   LARGE,
   type SampleOptions,
+  SEEDED,
   SMALL,
   withSampleRun,
   writeSampleRun,
@@ -31,6 +33,7 @@ const SCREENS = [
 const SAMPLES: readonly [string, SampleOptions][] = [
   ["2 variants", SMALL],
   ["20 variants", LARGE],
+  ["seeds and divergences", SEEDED],
 ];
 
 for (const [name, options] of SAMPLES) {
@@ -46,7 +49,7 @@ for (const [name, options] of SAMPLES) {
       await withBrowser(async (tab) => {
         const complaints = await listen(tab);
         for (const screen of SCREENS) {
-          await open(tab, reportPath, screen);
+          await openPage(tab, reportPath, screen);
           const seen = await look(tab);
           const where = `${name}, ${screen.name}`;
           assertEquals(Object.keys(seen.traces), ids, where);
@@ -91,53 +94,6 @@ Deno.test({
     });
   },
 });
-
-/** Collects exceptions, console errors and refused requests. */
-async function listen(tab: Tab): Promise<string[]> {
-  const complaints: string[] = [];
-  tab.on("Runtime.exceptionThrown", (event) => {
-    complaints.push(JSON.stringify(event));
-  });
-  tab.on("Runtime.consoleAPICalled", (event) => {
-    if (event["type"] === "error" || event["type"] === "warning") {
-      complaints.push(JSON.stringify(event));
-    }
-  });
-  tab.on("Log.entryAdded", (event) => complaints.push(JSON.stringify(event)));
-  tab.on("Network.requestWillBeSent", (event) => {
-    const { url } = event["request"] as { url: string };
-    if (!/^(file|data|blob):/.test(url)) complaints.push(`request: ${url}`);
-  });
-  await tab.send("Log.enable");
-  await tab.send("Network.enable");
-  return complaints;
-}
-
-async function open(
-  tab: Tab,
-  path: string,
-  screen: (typeof SCREENS)[number],
-): Promise<void> {
-  await tab.send("Emulation.setEmulatedMedia", {
-    features: [{ name: "prefers-color-scheme", value: screen.theme }],
-  });
-  await tab.send("Emulation.setDeviceMetricsOverride", {
-    width: screen.width,
-    height: 900,
-    deviceScaleFactor: 1,
-    mobile: screen.width < 600,
-  });
-  await tab.send("Page.navigate", { url: `file://${path}` });
-  for (let waited = 0; waited < 15_000; waited += 100) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    if (
-      await tab.evaluate(
-        "document.documentElement?.dataset.drawn === 'true' && document.readyState === 'complete'",
-      )
-    ) return;
-  }
-  throw new Error(`The page was not drawn within 15 s on ${screen.name}`);
-}
 
 interface Seen {
   /** Drawn traces by figure. */

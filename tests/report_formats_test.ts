@@ -134,7 +134,7 @@ Deno.test("LaTeX is balanced, has as many cells in every line as columns, and on
         else assertEquals(open.pop(), name, where);
       }
       assertEquals(open, [], where);
-      const code = text.replace(/^%.*$/gm, "").replace(/\\[\\{}&%$#_]/g, "");
+      const code = text.replace(/^%.*$|%$/gm, "").replace(/\\[\\{}&%$#_]/g, "");
       let depth = 0;
       for (const character of code) {
         if (character === "{") depth++;

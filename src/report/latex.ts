@@ -1,5 +1,5 @@
-// Tables as LaTeX with booktabs: `\usepackage{booktabs}` is all that a document
-// needs for them.
+// Tables as LaTeX with rules of booktabs, made no wider than the text by
+// graphicx.
 
 import type { NamedTable } from "./named_tables.ts";
 import type { Column, TableCell } from "./table.ts";
@@ -62,14 +62,21 @@ export function latexTable(named: NamedTable): string {
     )
   );
   return [
-    "% Needs \\usepackage{booktabs} and, before 2018, \\usepackage[utf8]{inputenc}.",
+    "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.",
     ...comments,
     "\\begin{table}[htbp]",
     "\\centering",
     "\\footnotesize",
     "\\setlength{\\tabcolsep}{4pt}",
     `\\caption{${escapeLatex(`${title}. ${caption}`)}}`,
-    `\\label{tab:${name.replace(/[^a-z0-9-]/gi, "-")}}`,
+    `\\label{tab:${
+      `${
+        [...protocols.values()].map(({ experiment }) => experiment).join("-")
+      }-${name}`
+        .replace(/[^a-z0-9]+/gi, "-")
+    }}`,
+    // No wider than the text, and no larger than it is.
+    "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
     `\\begin{tabular}{@{}${
       table.columns.map(({ align }) => align[0]).join("")
     }@{}}`,
@@ -84,7 +91,7 @@ export function latexTable(named: NamedTable): string {
         : [],
     ]),
     "\\bottomrule",
-    "\\end{tabular}",
+    "\\end{tabular}}",
     "\\end{table}",
     "",
   ].join("\n");

@@ -30,6 +30,8 @@ import { headlineTable } from "./tables.ts";
 
 /** Under which conditions a table's numbers were measured; "" where a condition does not apply. */
 export interface Protocol {
+  /** The experiment's name. */
+  readonly experiment: string;
   readonly model: string;
   /** Text and windows, a sentence. */
   readonly text: string;
@@ -166,6 +168,7 @@ function protocolOf(run: RunData): Protocol {
   const text = windowProtocol(run, "perplexity", "all") ||
     windowProtocol(run, "divergence", "all");
   return {
+    experiment: run.experiments.join(", "),
     model: modelNames(run),
     text: text.replace(/^Text: |\.$/g, ""),
     dtype: distinct(engines.map(({ engine }) => engine.dtype)),

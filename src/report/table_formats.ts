@@ -116,6 +116,7 @@ function toCsv(named: NamedTable): string {
 
 /** Names that no column of a table has. */
 const PROTOCOL_NAMES: Readonly<Record<string, string>> = {
+  experiment: "protocolExperiment",
   model: "protocolModel",
   text: "protocolText",
   dtype: "protocolDtype",

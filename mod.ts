@@ -81,6 +81,7 @@ export type {
   EngineName,
   EngineOptions,
   Session,
+  TokenDivergence,
 } from "./src/engine/engine.ts";
 export { ENGINE_NAMES, openEngine } from "./src/engine/open.ts";
 
@@ -100,6 +101,19 @@ export {
   type PerplexityOptions,
   type WindowScores,
 } from "./src/evaluation/perplexity.ts";
+export {
+  type BatchOptions,
+  divergence,
+  type DivergenceScores,
+  type ModelInSession,
+  type WindowStates,
+  windowStates,
+  type WindowStatesOptions,
+} from "./src/evaluation/divergence.ts";
+export {
+  commonPrefix,
+  continueGreedily,
+} from "./src/evaluation/continuation.ts";
 export { cacheTheory, measureCache } from "./src/evaluation/cache_bytes.ts";
 export {
   type Speed,

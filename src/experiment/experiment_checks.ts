@@ -1,6 +1,7 @@
 // What the schema of an experiment file cannot say: fields that depend on each
 // other. Each problem is a line that begins with its place.
 
+import { excerpt } from "../base/excerpt.ts";
 import { shortHash } from "./canonical.ts";
 import { matchesGlob } from "./glob.ts";
 import { baselineIndices, seededLabel } from "./label.ts";
@@ -92,22 +93,20 @@ export function semanticProblems(
     synthetic && parsed.calibration && parsed.calibration.text !== "synthetic"
   ) {
     problems.push(
-      `${
-        place(at, ["calibration", "text"])
-      }calibration.text: found "${parsed.calibration.text}"; a synthetic model has no tokenizer; allowed: synthetic`,
+      `${place(at, ["calibration", "text"])}calibration.text: found ${
+        excerpt(parsed.calibration.text)
+      }; a synthetic model has no tokenizer; allowed: synthetic`,
     );
   }
   if (!baselineIndices(parsed.report.baseline, variants, labels).length) {
     const names = [...new Set(labels)];
     const meant = nearestName(parsed.report.baseline, names);
     problems.push(
-      `${
-        place(at, ["report", "baseline"])
-      }report.baseline: found "${parsed.report.baseline}"${
-        meant === undefined ? "" : ` (did you mean "${meant}"?)`
-      }; allowed: ${names.slice(0, 12).join(", ")}${
-        names.length > 12 ? ", ..." : ""
-      }`,
+      `${place(at, ["report", "baseline"])}report.baseline: found ${
+        excerpt(parsed.report.baseline)
+      }${meant === undefined ? "" : ` (did you mean "${meant}"?)`}; allowed: ${
+        names.slice(0, 12).join(", ")
+      }${names.length > 12 ? ", ..." : ""}`,
     );
   }
   problems.push(...wrongExpectations(parsed, labeled, at));
@@ -280,7 +279,7 @@ function wrongExpectations(
     if (matched.length === 0) {
       say(
         "variant",
-        `found "${variant}", which no variant matches; variants: ${
+        `found ${excerpt(variant)}, which no variant matches; variants: ${
           labels.slice(0, 12).join(", ")
         }${labels.length > 12 ? ", ..." : ""}`,
       );

@@ -5,6 +5,7 @@
 
 import {
   type Document,
+  isAlias,
   isCollection,
   isMap,
   isScalar,
@@ -13,6 +14,7 @@ import {
   type Node,
   parseDocument,
   visit,
+  type YAMLMap,
 } from "yaml";
 import { excerpt, oneLine } from "../base/excerpt.ts";
 
@@ -104,9 +106,7 @@ function costProblem(text: string): YamlProblem | undefined {
   if (control !== null) {
     return {
       offset: control.index,
-      message: `found the control character ${
-        excerpt(control[0])
-      }; allowed: text`,
+      message: controlMessage(control[0]),
     };
   }
   const line = LONG_INDENT.exec(text);
@@ -118,6 +118,10 @@ function costProblem(text: string): YamlProblem | undefined {
     };
   }
   return sizeProblem(text);
+}
+
+function controlMessage(character: string): string {
+  return `found the control character ${excerpt(character)}; allowed: text`;
 }
 
 const LONG_INDENT = new RegExp(`^[-?: \\t]{${MAX_INDENT}}`, "m");
@@ -167,34 +171,45 @@ function foreignParts(document: Document): YamlProblem[] {
       `found the directive %YAML ${version.version}; allowed: 1.2`,
     );
   }
+  // One visitor of all nodes: one of a kind of its own would take its nodes from it.
   visit(document, {
-    Node(_, node) {
-      const { tag } = node as { tag?: string };
-      if (tag === undefined) return;
-      say(node, `found the tag ${excerpt(tag)}; allowed: values without tags`);
-    },
-    Alias(_, node, path) {
-      const open = path.some((parent) =>
-        isCollection(parent) && parent.anchor === node.source
-      );
-      if (open) say(node, `*${node.source} is inside of what it stands for`);
-    },
-    Map(_, map) {
-      const seen = new Set<string>();
-      for (const { key } of map.items) {
-        if (!isScalar(key) || key.value === null || isMap(key.value)) {
-          say(key ?? map, "a key must be text");
-          continue;
-        }
-        const name = String(key.value);
-        if (seen.has(name)) {
-          say(key, `Map keys must be unique: found ${excerpt(name)} again`);
-        }
-        seen.add(name);
+    Node(_, node, path) {
+      if (node.tag !== undefined) {
+        const tag = excerpt(node.tag);
+        say(node, `found the tag ${tag}; allowed: values without tags`);
       }
+      if (isAlias(node)) {
+        const open = path.some((parent) =>
+          isCollection(parent) && parent.anchor === node.source
+        );
+        if (open) say(node, `*${node.source} is inside of what it stands for`);
+      } else if (isScalar(node) && typeof node.value === "string") {
+        const control = CONTROL.exec(node.value);
+        // An escape makes what the text itself may not hold.
+        if (control !== null) say(node, controlMessage(control[0]));
+      } else if (isMap(node)) checkKeys(node, say);
     },
   });
   return problems;
+}
+
+/** Keys are text, and none is there twice, as a number and as text either. */
+function checkKeys(
+  map: YAMLMap,
+  say: (node: unknown, message: string) => void,
+): void {
+  const seen = new Set<string>();
+  for (const { key } of map.items) {
+    if (!isScalar(key) || key.value === null) {
+      say(key ?? map, "a key must be text");
+      continue;
+    }
+    const name = String(key.value);
+    if (seen.has(name)) {
+      say(key, `Map keys must be unique: found ${excerpt(name)} again`);
+    }
+    seen.add(name);
+  }
 }
 
 /** Line starts up to an offset, for a text that was not parsed. */

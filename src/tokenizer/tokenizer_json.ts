@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { CheckpointError } from "../base/errors.ts";
 import { excerpt, oneLine } from "../base/excerpt.ts";
+import { bytesWithoutToken } from "./byte_coverage.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -55,10 +56,17 @@ export function openTokenizer(
   } catch (error) {
     throw malformed(error instanceof Error ? error.message : String(error));
   }
+  const lostBytes = type === "BPE" ? bytesWithoutToken(root, model) : [];
+  if (lostBytes === undefined) {
+    throw malformed(
+      "model.unk_token must name a token where neither a ByteLevel pre-tokenizer nor byte_fallback covers every text",
+    );
+  }
   return new JsonTokenizer(
     library,
     vocabSize,
     embeddingRows,
+    lostBytes,
     sha256(canonical),
   );
 }
@@ -68,20 +76,24 @@ class JsonTokenizer implements Tokenizer {
   readonly sha256: string;
   readonly #library: LibraryTokenizer;
   readonly #embeddingRows: number;
+  readonly #lostBytes: ReadonlySet<number>;
 
   constructor(
     library: LibraryTokenizer,
     vocabSize: number,
     embeddingRows: number,
+    lostBytes: readonly number[],
     sha256: string,
   ) {
     this.#library = library;
     this.#embeddingRows = embeddingRows;
+    this.#lostBytes = new Set(lostBytes);
     this.vocabSize = vocabSize;
     this.sha256 = sha256;
   }
 
   encode(text: string): Int32Array {
+    if (this.#lostBytes.size > 0) this.#refuseLostBytes(text);
     const { ids, tokens } = this.#library.encode(text, {
       add_special_tokens: false,
     });
@@ -104,6 +116,18 @@ class JsonTokenizer implements Tokenizer {
       }
     }
     return Int32Array.from(ids);
+  }
+
+  /** Neither this library nor the reference implementation says that a text loses what no token stands for. */
+  #refuseLostBytes(text: string): void {
+    const lost = new TextEncoder().encode(text)
+      .find((byte) => this.#lostBytes.has(byte));
+    if (lost === undefined) return;
+    throw new CheckpointError(
+      `Cannot encode a text as byte ${lost} (${
+        excerpt(String.fromCharCode(lost))
+      }) is not in the vocabulary and there is no unknown token`,
+    );
   }
 
   decode(ids: ArrayLike<number>): string {

@@ -31,6 +31,31 @@
  * checkpoint.tensors.close();
  * ```
  *
+ * @example Compare a conversion's predictions with the original's
+ * ```ts
+ * import * as bench from "./mod.ts";
+ *
+ * const checkpoint = await bench.openCheckpoint("smollm2-135m-q4_1");
+ * const tokenizer = bench.openTokenizer(checkpoint.tokenizerJson!);
+ * const engine = await bench.openEngine("onnx");
+ * const text = await bench.openText("brown/calibration");
+ * const original = bench.loadModel(checkpoint);
+ * const options = { method: "transmla", freqFold: 2, kvLoraRank: 128 };
+ * const inputs = { engine, tokenizer, text };
+ * const { model } = await bench.convertModel(original, options, inputs);
+ *
+ * const ids = tokenizer.encode((await bench.openText("brown/test")).text);
+ * const windows = { windowTokens: 512, tokens: 2048 };
+ * let session = await engine.open(original);
+ * const states = await bench.windowStates({ model: original, session }, ids, windows);
+ * await session.close();
+ * session = await engine.open(model);
+ * const { klNats, top1Agreement } = await bench.divergence({ model, session }, states);
+ * console.log("KL", klNats, "nats, top-1 agreement", top1Agreement);
+ * await engine.close();
+ * checkpoint.tensors.close();
+ * ```
+ *
  * @module
  */
 

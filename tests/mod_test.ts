@@ -29,9 +29,20 @@ Deno.test("the example of mod.ts runs and prints cache and perplexity of both mo
   for (const match of lines) assertPerplexity(Number(match?.[2]));
 });
 
+Deno.test("the second example of mod.ts runs and prints divergence and agreement", async () => {
+  const source = await Deno.readTextFile(join(ROOT, "mod.ts"));
+  const [, example] = examplesOf(source.replace(/^ \* ?/gm, ""));
+  const match = (await run(example!)).trim()
+    .match(/^KL ([\d.]+) nats, top-1 agreement ([\d.]+)$/);
+  const [kl, agreement] = [Number(match?.[1]), Number(match?.[2])];
+  assert(kl > 0 && kl < 10, `KL is ${kl}`);
+  assert(agreement > 0 && agreement <= 1, `agreement is ${agreement}`);
+});
+
 Deno.test("mod.ts exports what its example and CONTRIBUTING.md name", () => {
   const names = ["openCheckpoint", "loadModel", "openTokenizer", "openText"];
   names.push("sampleCalibration", "collectMoments", "convertModel");
+  names.push("windowStates", "divergence", "continueGreedily");
   names.push("openEngine", "perplexity", "cacheWidths", "throughput");
   const exported = bench as unknown as Record<string, unknown>;
   const missing = names.filter((name) => typeof exported[name] !== "function");

@@ -217,7 +217,7 @@ function energyVerdicts(
   }
   const verdicts = recorded.map((value, layer) =>
     judged(
-      `energy kept, layer ${layer}`,
+      `energy kept, farthest of ${recorded.length} layers`,
       value,
       reproduced[layer]!,
       tolerance,

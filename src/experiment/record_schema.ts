@@ -4,6 +4,8 @@
 
 import { z } from "zod";
 import { InputError } from "../base/errors.ts";
+import { oneLine } from "../base/excerpt.ts";
+import { parseJsonObject } from "../checkpoint/strict_json.ts";
 import { type CellRecord, SCHEMA_VERSION } from "./record.ts";
 
 const count = z.int().nonnegative();
@@ -182,6 +184,24 @@ export function parseCell(value: unknown, where: string): CellRecord {
 }
 
 /**
+ * Parses and checks one cell record.
+ *
+ * @param text The JSON.
+ * @param where The file, for the error.
+ * @returns The record.
+ * @throws {InputError} If it is no JSON, has a key twice, or a field is missing or wrong; the message is one line.
+ */
+export function parseCellText(text: string, where: string): CellRecord {
+  let value: unknown;
+  try {
+    value = parseJsonObject(text, where);
+  } catch (error) {
+    throw new InputError((error as Error).message);
+  }
+  return parseCell(value, where);
+}
+
+/**
  * Checks a parsed JSON file.
  *
  * @param schema What it must look like.
@@ -199,6 +219,9 @@ export function parseAs<T>(
   const issue = result.error.issues[0];
   const field = issue?.path.map(String).join(".") || "(whole file)";
   throw new InputError(
-    `Cannot read ${where} as ${field} is not valid: ${issue?.message}`,
+    oneLine(
+      `Cannot read ${where} as ${field} is not valid: ${issue?.message}`,
+      600,
+    ),
   );
 }

@@ -9,7 +9,7 @@ import { FORESEEN } from "../evaluation/memory_budget.ts";
 import { type Check, toCsv, toJsonLines } from "./assemble.ts";
 import type { PlannedCell } from "./plan.ts";
 import type { CellRecord } from "./record.ts";
-import { parseCell } from "./record_schema.ts";
+import { parseCellText } from "./record_schema.ts";
 import type { Experiment } from "./schema.ts";
 import { stagesOf } from "./stages.ts";
 import { isUntimed } from "./untimed.ts";
@@ -118,16 +118,12 @@ export class RunFolder {
     const text = await readIfPresent(path);
     if (text === undefined) return undefined;
     try {
-      const record = parseCell(JSON.parse(text), path);
+      const record = parseCellText(text, path);
       if (record.cell === cell) return record;
       warn(`Cannot use ${path} as it holds cell ${record.cell}`);
     } catch (error) {
-      const message = (error as Error).message.split("\n")[0];
-      warn(
-        error instanceof InputError
-          ? error.message
-          : `Cannot read ${path}: ${message}`,
-      );
+      if (!(error instanceof InputError)) throw error;
+      warn(error.message);
     }
     return undefined;
   }

@@ -2,17 +2,13 @@
 // is derived from them. A published folder has no cells/, there results.jsonl
 // holds the same records.
 
-import { parse as parseYaml } from "yaml";
 import { InputError } from "../base/errors.ts";
 import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
+import { parsePlainYaml } from "../experiment/plain_yaml.ts";
+import { parseCellText } from "../experiment/record_schema.ts";
 import { isResult } from "../experiment/run_folder.ts";
-import {
-  parseCell,
-  parseChecks,
-  parsePlan,
-  type PlannedCell,
-} from "./schema.ts";
+import { parseChecks, parsePlan, type PlannedCell } from "./schema.ts";
 
 /** One or several run folders, read and merged. */
 export interface RunData {
@@ -221,7 +217,7 @@ async function readCells(
   for (const name of names.sort()) {
     const path = `${directory}/cells/${name}`;
     try {
-      records.push(parseCell(JSON.parse(await Deno.readTextFile(path)), path));
+      records.push(parseCellText(await Deno.readTextFile(path), path));
     } catch (error) {
       problems.push(oneLine(error, path));
     }
@@ -246,7 +242,7 @@ async function readLines(
     if (line.trim() === "") continue;
     const where = `${path}:${index + 1}`;
     try {
-      records.push(parseCell(JSON.parse(line), where));
+      records.push(parseCellText(line, where));
     } catch (error) {
       problems.push(oneLine(error, where));
     }
@@ -286,13 +282,9 @@ function parseExperiment(
   text: string | undefined,
 ): Readonly<Record<string, unknown>> {
   if (text === undefined) return {};
-  try {
-    const value: unknown = parseYaml(text);
-    return isObject(value) ? value : {};
-  } catch {
-    // A report of good cells is worth more than a refusal over a note beside them.
-    return {};
-  }
+  // A report of good cells is worth more than a refusal over a note beside them.
+  const { value } = parsePlainYaml(text);
+  return isObject(value) ? value : {};
 }
 
 async function readText(path: string): Promise<string | undefined> {

@@ -192,3 +192,27 @@ Deno.test("shardLine() names each shard that owes, of the cells that the glob le
     "2/20 2 cells, 3/20 2 cells, 4/20 2 cells, 5/20 2 cells, 6/20 2 cells, 7/20 2 cells, 8/20 2 cells, 9/20 2 cells, 10/20 2 cells, 11/20 2 cells and by 9 more",
   );
 });
+
+Deno.test("of two experiments that begin in one folder at once, one runs and one is refused", async () => {
+  await withTinyFile(tinyYaml, async (tiny, file) => {
+    const other = join(tiny.folder, "other.yaml");
+    await Deno.writeTextFile(other, tinyYaml(tiny, { name: "other" }));
+    const outputs = await Promise.all(
+      [file, other].map((path) =>
+        runExperiment(tiny, [path, "--out", tiny.out])
+      ),
+    );
+    const [run, refused] = outputs.sort((a, b) => a.code - b.code);
+    assertEquals([run!.code, refused!.code], [0, 2]);
+    assertStringIncludes(
+      refused!.stderr,
+      "holds the run of another experiment",
+    );
+    const environment = JSON.parse(
+      await Deno.readTextFile(join(tiny.out, "environment.json")),
+    );
+    const [record] = (await resultsOf(tiny.out)) as { experiment: string }[];
+    assertEquals(environment.experiment, record!.experiment);
+    assertEquals((await resultsOf(tiny.out)).length, 14);
+  });
+});

@@ -34,7 +34,9 @@ export class CellEngine {
   readonly #parts: CellEngineParts;
   #worker: EngineProcess | undefined;
   #engine: EngineDescription | undefined;
-  #environmentWritten = false;
+  /** The content of environment.json, until it is written. */
+  #environment: string | undefined;
+  #environmentKnown = false;
   /** Of engine processes that no record has yet. */
   #startSeconds = 0;
 
@@ -74,6 +76,10 @@ export class CellEngine {
     const timeoutSeconds = this.#timeoutSeconds;
     try {
       const worker = await this.#openWorker();
+      // Only where the first process died before it could say what it is.
+      if (this.#environment !== undefined) {
+        await this.#parts.folder.exclusively(() => this.writeEnvironment());
+      }
       clock = performance.now();
       const reply = await worker.request({ op: "cell", cell }, {
         timeoutSeconds,
@@ -130,6 +136,19 @@ export class CellEngine {
     });
   }
 
+  /** Writes environment.json, once; the caller has the folder to itself. */
+  async writeEnvironment(): Promise<void> {
+    const text = this.#environment;
+    if (text === undefined) return;
+    this.#environment = undefined;
+    const { folder, options: { shard } } = this.#parts;
+    const names = ["environment.json"];
+    if (shard !== undefined) {
+      names.unshift(`environment.shard-${shard.replace("/", "-of-")}.json`);
+    }
+    for (const name of names) await writeAtomically(folder.file(name), text);
+  }
+
   /** Ends the process at once. */
   kill(): void {
     this.#worker?.kill();
@@ -184,13 +203,13 @@ export class CellEngine {
         : new InputError(reply.message);
     }
     if (reply.type === "opened") this.#engine = reply.engine;
-    if (!this.#environmentWritten) {
-      this.#environmentWritten = true;
-      await this.#writeEnvironment(worker);
+    if (!this.#environmentKnown) {
+      this.#environmentKnown = true;
+      this.#environment = await this.#environmentText(worker);
     }
   }
 
-  async #writeEnvironment(worker: EngineProcess): Promise<void> {
+  async #environmentText(worker: EngineProcess): Promise<string> {
     let gemmGflops: number | undefined;
     if (this.#parts.options.measureRate ?? true) {
       const reply = await worker.request(
@@ -212,19 +231,7 @@ export class CellEngine {
       engine: this.#engine!,
       ...(gemmGflops === undefined ? {} : { gemmGflops }),
     });
-    const name = this.#parts.options.shard === undefined
-      ? "environment.json"
-      : `environment.shard-${
-        this.#parts.options.shard.replace("/", "-of-")
-      }.json`;
-    const text = `${JSON.stringify(environment, null, 1)}\n`;
-    const { folder } = this.#parts;
-    await folder.exclusively(async () => {
-      await writeAtomically(folder.file(name), text);
-      if (name !== "environment.json") {
-        await writeAtomically(folder.file("environment.json"), text);
-      }
-    });
+    return `${JSON.stringify(environment, null, 1)}\n`;
   }
 
   #requestOptions() {

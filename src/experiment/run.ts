@@ -105,6 +105,7 @@ class Run {
           this.#plan.cells,
           (message) => this.#say(message),
         );
+        await engine?.writeEnvironment();
       });
       let failure: { readonly error: unknown } | undefined;
       try {

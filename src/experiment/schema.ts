@@ -14,10 +14,12 @@ export const FIGURES = [
   "perplexity-by-freqfold",
   "perplexity-by-rank",
   "perplexity-by-context",
+  "divergence-by-cache",
   "throughput-by-context",
   "energy-by-layer",
   "balance-kv",
   "pareto",
+  "pareto-speed",
 ] as const;
 
 /** The metrics that `expect` can name: measure and field. */

@@ -207,6 +207,32 @@ Deno.test("runPlan() refuses a folder that holds another experiment", async () =
   });
 });
 
+Deno.test("runPlan() resumes a run that is told, checked or waited for in another way", async () => {
+  await withTinyRun(async (tiny) => {
+    const plan = (changes: Record<string, string> = {}) =>
+      tinyPlan(tinyYaml(tiny, {
+        variants: "[{ method: original }]",
+        measure: "{ contexts: [32], cache: {} }",
+        ...changes,
+      }));
+    await run(await plan(), tiny);
+    const told = await plan({
+      description: "told again",
+      report: "{ figures: [pareto] }",
+      timeoutSeconds: "60",
+      expect:
+        "[{ variant: original, metric: cache.reduction, value: 0, absolute: 0 }]",
+    });
+    const again = await run(told, tiny);
+    assertEquals(measured(again.events), []);
+    assertEquals(again.checks.map(({ ok }) => ok), [true]);
+    assertStringIncludes(
+      await Deno.readTextFile(join(tiny.out, "experiment.yaml")),
+      "told again",
+    );
+  });
+});
+
 Deno.test("runPlan() records a failed cell and goes on; --fail-fast stops", async () => {
   await withTinyRun(async (tiny) => {
     // 40 words are 200 tokens: no window of 256.

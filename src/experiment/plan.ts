@@ -3,7 +3,6 @@
 
 import type { Method } from "../conversion/method.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
-import { shortHash } from "./canonical.ts";
 import { cellId, type Target } from "./cell_id.ts";
 import { labelsOf, withoutKeys } from "./experiment_file.ts";
 import type { Inputs } from "./inputs.ts";
@@ -14,6 +13,7 @@ import {
   CONTEXT_MEASURES,
 } from "./plan_checks.ts";
 import type { Measure, VariantRecord } from "./record.ts";
+import { runIdentity } from "./run_identity.ts";
 import type { Experiment } from "./schema.ts";
 
 /** One measurement that a run will make. */
@@ -33,7 +33,7 @@ export interface PlannedCell {
 
 /** A resolved experiment and its cells. */
 export interface Plan {
-  /** 16 hex digits of the resolved experiment's hash. */
+  /** Of runIdentity(). */
   readonly runId: string;
   /** `model` is the one that was had; written as the run's experiment.yaml. */
   readonly experiment: Experiment;
@@ -97,7 +97,7 @@ export function planExperiment(
     }
   }
   return {
-    runId: shortHash(resolved),
+    runId: runIdentity(resolved),
     experiment: resolved,
     inputs,
     baselineLabel: labels[baseline[0]!]!,

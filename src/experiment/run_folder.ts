@@ -9,6 +9,7 @@ import { FORESEEN } from "../evaluation/memory_budget.ts";
 import { type Check, toCsv, toJsonLines } from "./assemble.ts";
 import type { PlannedCell } from "./plan.ts";
 import type { CellRecord } from "./record.ts";
+import { writtenIdentity } from "./run_identity.ts";
 import { parseCellText } from "./record_schema.ts";
 import type { Experiment } from "./schema.ts";
 import { stagesOf } from "./stages.ts";
@@ -88,8 +89,9 @@ export class RunFolder {
   }
 
   /**
-   * Refuses a folder that holds another experiment's run. Nothing is removed:
-   * the new plan.json says which cells count.
+   * Refuses a folder that holds another experiment's run; one that is told,
+   * checked or waited for in another way is the same. Nothing is removed: the
+   * new plan.json says which cells count.
    *
    * @param experimentText This run's experiment.yaml.
    * @param replace Whether the other run may be replaced.
@@ -99,8 +101,14 @@ export class RunFolder {
     const present = await readIfPresent(this.file("experiment.yaml"));
     if (present === undefined || present === experimentText) return;
     if (replace) return;
+    const identity = writtenIdentity(present);
+    if (
+      identity !== undefined && identity === writtenIdentity(experimentText)
+    ) {
+      return;
+    }
     throw new InputError(
-      `Cannot run in ${this.path} as it holds the run of another experiment (its experiment.yaml differs); give another --out, or --force to replace it`,
+      `Cannot run in ${this.path} as it holds the run of another experiment (what its experiment.yaml measures differs); give another --out, or --force to replace it`,
     );
   }
 
@@ -149,8 +157,15 @@ export class RunFolder {
     warn: (message: string) => void = () => {},
   ): Promise<void> {
     const lines = cells.map((
-      { cell, variantLabel, measure, contextTokens },
-    ) => ({ cell, variantLabel, measure, contextTokens }));
+      { cell, variantLabel, calibrationSeed, variantGroup, ...target },
+    ) => ({
+      cell,
+      variantLabel,
+      calibrationSeed,
+      variantGroup,
+      measure: target.measure,
+      contextTokens: target.contextTokens,
+    }));
     const path = this.file("plan.json");
     const present = await readIfPresent(path);
     if (present !== undefined && !isPlan(present)) {

@@ -163,7 +163,7 @@ function parseHeader(bytes: Uint8Array): Header | undefined {
     );
     const counts = [hiddenSize, tokens, reservoirRows];
     return counts.every((n) => Number.isSafeInteger(n) && n >= 0) &&
-        typeof sha256 === "string"
+        typeof sha256 === "string" && /^[0-9a-f]{64}$/.test(sha256)
       ? { hiddenSize, tokens, reservoirRows, sha256 }
       : undefined;
   } catch {

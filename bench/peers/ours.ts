@@ -45,6 +45,18 @@ const JOBS: {
   [Mode in OursJob["mode"]]: (job: OursJob) => Promise<Result<`ours ${Mode}`>>;
 } = { export: exportInputs, score, convert, check };
 
+/**
+ * Does one job in this process.
+ *
+ * @param job What is asked.
+ * @returns What the mode gives.
+ */
+export async function runOurs<Mode extends OursJob["mode"]>(
+  job: OursJob & { readonly mode: Mode },
+): Promise<Result<`ours ${Mode}`>> {
+  return await JOBS[job.mode](job);
+}
+
 /** The original in f32 as transformers reads it, and the ids of both sides. */
 async function exportInputs(job: OursJob): Promise<Result<"ours export">> {
   const checkpoint = await openCheckpoint(job.model);
@@ -243,7 +255,7 @@ async function withRunner<T>(
 
 async function main(args: readonly string[]): Promise<number> {
   const job = JSON.parse(await Deno.readTextFile(args[0]!)) as OursJob;
-  print(JSON.stringify(await JOBS[job.mode](job)));
+  print(JSON.stringify(await runOurs(job)));
   return 0;
 }
 

@@ -185,6 +185,7 @@ class PeerRun {
         python,
         cpus: this.#lanes[lane]!,
         env: {
+          PYTHONDONTWRITEBYTECODE: "1",
           OMP_NUM_THREADS: String(threads),
           MKL_NUM_THREADS: String(threads),
         },

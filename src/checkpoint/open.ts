@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import {
   CheckpointError,
   InputError,
@@ -56,7 +57,7 @@ export async function openCheckpoint(
     ? await openFolder(location, path, options)
     : await openGgufFile(location, path, options);
   if (Object.hasOwn(MODEL_ALIASES, location)) {
-    refuseOtherWeights(checkpoint, MODEL_ALIASES[location]!, path);
+    await refuseOtherBytes(checkpoint, MODEL_ALIASES[location]!, path);
   }
   return checkpoint;
 }
@@ -102,8 +103,12 @@ async function locate(
 ): Promise<string> {
   const models = join(options.cache ?? cacheFolder(), "models");
   if (Object.hasOwn(MODEL_ALIASES, location)) {
+    const alias = MODEL_ALIASES[location]!;
+    if (alias.folder !== undefined) {
+      return await repositoryFolder(location, alias.folder, alias);
+    }
     const folder = join(models, location);
-    await ensureAlias(MODEL_ALIASES[location]!, folder, location, options);
+    await ensureAlias(alias, folder, location, options);
     return folder;
   }
   if (await exists(location)) return location;
@@ -123,22 +128,46 @@ async function locate(
   );
 }
 
-/** An alias names bytes: a cached file that is another one would give figures of another model. */
-function refuseOtherWeights(
+/** The folder of a model that the repository has. */
+async function repositoryFolder(
+  name: string,
+  path: string,
+  { files }: ModelAlias,
+): Promise<string> {
+  const url = new URL(path, import.meta.url);
+  const folder = url.protocol === "file:" ? fileURLToPath(url) : undefined;
+  for (const file of Object.keys(files)) {
+    if (folder !== undefined && await exists(join(folder, file))) continue;
+    throw new UnavailableError(
+      `Cannot open model ${name} as its ${file} is not in ${folder ?? url}`,
+    );
+  }
+  return folder!;
+}
+
+/** An alias names bytes: a file that is another one would give figures of another model. */
+async function refuseOtherBytes(
   checkpoint: Checkpoint,
   alias: ModelAlias,
   folder: string,
-): void {
-  for (const { name, sha256 } of checkpoint.files) {
-    if (alias.files[name] === sha256) continue;
+): Promise<void> {
+  try {
+    for (const [name, expected] of Object.entries(alias.files)) {
+      const path = join(folder, name);
+      const known = checkpoint.files.find((file) => file.name === name);
+      const sha256 = known?.sha256 ?? await fileDigest(path);
+      if (sha256 === expected) continue;
+      throw new CheckpointError(
+        `Cannot open model ${checkpoint.id} as the sha256 of ${path} must be ${expected}: current value is ${sha256}; ${
+          alias.folder === undefined
+            ? "remove the folder to download it again"
+            : "check it out again"
+        }`,
+      );
+    }
+  } catch (error) {
     checkpoint.tensors.close();
-    throw new CheckpointError(
-      `Cannot open model ${checkpoint.id} as the sha256 of ${
-        join(folder, name)
-      } must be ${
-        alias.files[name]
-      }: current value is ${sha256}; remove the folder to download it again`,
-    );
+    throw error;
   }
 }
 

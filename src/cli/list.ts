@@ -1,7 +1,7 @@
 // deno task list: what an experiment file can name.
 
 import { InputError } from "../base/errors.ts";
-import { MODEL_ALIASES } from "../checkpoint/model_aliases.ts";
+import { MODEL_ALIASES, type ModelAlias } from "../checkpoint/model_aliases.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
 import { labelsOf, parseExperiment } from "../experiment/experiment_file.ts";
 import { parameterCount } from "../experiment/estimate.ts";
@@ -75,11 +75,9 @@ function listMethods(): string {
 
 function listModels(): string {
   const rows = [
-    ...Object.entries(MODEL_ALIASES).map(([name, { hub, wheel }]) => [
+    ...Object.entries(MODEL_ALIASES).map(([name, alias]) => [
       name,
-      hub !== undefined
-        ? `${hub.repo} at ${hub.revision.slice(0, 8)}`
-        : `${wheel?.entry} of ${wheel?.requirement}`,
+      sourceOf(alias),
     ]),
     ...Object.entries(SYNTHETIC_CONFIGS).map(([name, config]) => [
       `synthetic:${name}`,
@@ -91,6 +89,16 @@ function listModels(): string {
     ["PATH", "a folder of safetensors, or a .gguf file"],
   ];
   return formatTable(["model", "what it is"], rows);
+}
+
+/** Where the files of an alias come from. */
+function sourceOf({ folder, hub, wheel }: ModelAlias): string {
+  if (folder !== undefined) {
+    return "in this repository, for tests and runs without a network; trained on the Brown corpus";
+  }
+  return hub !== undefined
+    ? `${hub.repo} at ${hub.revision.slice(0, 8)}`
+    : `${wheel?.entry} of ${wheel?.requirement}`;
 }
 
 /** "10", and "0.1" where whole ones would say nothing. */

@@ -134,18 +134,23 @@ export async function latentTensors(
   const add = (name: string, shape: readonly number[], read: () => unknown) =>
     items.push({ name, shape, dtype, read: read as TensorToWrite["read"] });
   const { vocabSize, hiddenSize, numHiddenLayers } = model.config;
+  // A layer's tensors are written one after the other: it is read once for all.
+  let held: { index: number; parts: Map<string, Tensor> } | undefined;
+  const partsOf = async (index: number) => {
+    if (held?.index !== index) {
+      held = undefined;
+      const parts = layerParts(model, await model.layer(index), index);
+      held = { index, parts };
+    }
+    return held.parts;
+  };
   add(EMBED_TOKENS, [vocabSize, hiddenSize], () => model.embedTokens());
   for (let index = 0; index < numHiddenLayers; index++) {
-    const names = layerParts(model, await model.layer(index), index);
-    for (const [name, tensor] of names) {
-      add(
-        name,
-        tensor.shape,
-        async () =>
-          layerParts(model, await model.layer(index), index).get(name),
-      );
+    for (const [name, { shape }] of await partsOf(index)) {
+      add(name, shape, async () => (await partsOf(index)).get(name));
     }
   }
+  held = undefined;
   add(FINAL_NORM, [hiddenSize], () => model.finalNorm());
   if (!model.config.tieWordEmbeddings) {
     add(LM_HEAD, [vocabSize, hiddenSize], () => model.lmHead());

@@ -3,6 +3,7 @@
 
 import { UnsupportedModelError } from "../base/errors.ts";
 import { contentKey, type KeyContent } from "../base/content_key.ts";
+import { AttentionStore } from "./attention_store.ts";
 import type {
   Attention,
   DecoderModel,
@@ -26,13 +27,13 @@ export interface ConversionIdentity {
  *
  * @param original The original.
  * @param identity What the new sha256 is made of.
- * @param attentions One a layer.
+ * @param attentions One a layer; a store where they may be too large for memory.
  * @returns The model.
  */
 export function convertedModel(
   original: DecoderModel,
   identity: ConversionIdentity,
-  attentions: readonly Attention[],
+  attentions: readonly Attention[] | AttentionStore,
 ): DecoderModel {
   const options = Object.entries(identity.options)
     .map(([name, value]) => `${name}=${value}`).join(",");
@@ -49,7 +50,10 @@ export function convertedModel(
     embedTokens: () => original.embedTokens(),
     async layer(index) {
       const layer = await original.layer(index);
-      return { ...layer, attention: attentions[index]! };
+      const attention = attentions instanceof AttentionStore
+        ? attentions.get(index, layer.attention)
+        : attentions[index]!;
+      return { ...layer, attention };
     },
     finalNorm: () => original.finalNorm(),
     lmHead: () => original.lmHead(),

@@ -13,6 +13,7 @@ import type {
   PartialRopeAttention,
 } from "../../model/decoder.ts";
 import type { ModelMoments } from "../../model/moments.ts";
+import { AttentionStore } from "../attention_store.ts";
 import { convertedModel, originalAttention } from "../converted_model.ts";
 import {
   type FreqFold,
@@ -195,12 +196,13 @@ export async function toPartialRope(
   progress?: ConversionContext["progress"],
 ): Promise<Conversion> {
   const { numHiddenLayers } = model.config;
-  const attentions: PartialRopeAttention[] = [];
+  const attentions = new AttentionStore(numHiddenLayers);
   const layers = [];
   for (let layer = 0; layer < numHiddenLayers; layer++) {
     const attention = await originalAttention(model, layer);
     const rotated = await rotateKeys(model, layer, attention, moments, options);
-    attentions.push(partialRopeAttention(attention, rotated));
+    const converted = partialRopeAttention(attention, rotated);
+    await attentions.put(layer, converted, attention);
     layers.push({ layer, rotaryKeyEnergy: rotated.rotaryKeyEnergy });
     progress?.("rotate keys", layer + 1, numHiddenLayers);
   }

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { GqaAttention, MlaAttention } from "../../model/decoder.ts";
 import { absorb } from "../absorb.ts";
+import { AttentionStore } from "../attention_store.ts";
 import {
   type BalancedSpectrum,
   balancedSpectrum,
@@ -143,7 +144,7 @@ export const transmla: Method<TransmlaOptions> = {
     }
 
     const { numHiddenLayers } = model.config;
-    const attentions: MlaAttention[] = [];
+    const attentions = new AttentionStore(numHiddenLayers);
     const layers: LayerReport[] = [];
     const shared = [
       first.sha256,
@@ -178,7 +179,7 @@ export const transmla: Method<TransmlaOptions> = {
           ),
       );
       const made = await transmlaLayer(attention, rotated, spectrum, resolved);
-      attentions.push(made.attention);
+      await attentions.put(layer, made.attention, attention);
       layers.push({ layer, ...made.report });
       context.progress?.("compress", layer + 1, numHiddenLayers);
     }

@@ -60,6 +60,8 @@ export async function publishRun(
   // Summary and figures are made from the scrubbed records, not copied.
   const run: RunData = {
     ...scrub(loaded, names),
+    // One folder, whose name is not kept.
+    folders: [],
     ...(loaded.experimentText === undefined ? {} : {
       experimentText: scrubText(loaded.experimentText, names),
     }),

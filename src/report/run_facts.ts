@@ -32,6 +32,14 @@ export function commits(run: RunData): string {
 /** Options that say where a run is kept or how it is shown, not what was measured. */
 const PLACE_OPTIONS: ReadonlySet<string> = new Set(["--out"]);
 
+/** Flags of the same kind, which take no value. */
+const PLACE_FLAGS: ReadonlySet<string> = new Set([
+  "--resume",
+  "--quiet",
+  "-v",
+  "--verbose",
+]);
+
 /**
  * The recorded commands that differ from the experiment file by options,
  * "deno task experiment rank-ablation --engine webgpu".
@@ -46,7 +54,8 @@ export function commandLines(run: RunData): string[] {
       !argv.every((word) => typeof word === "string")
     ) return "";
     const words = argv.slice(1).filter((word: string, i) =>
-      !PLACE_OPTIONS.has(word.split("=")[0]!) && !PLACE_OPTIONS.has(argv[i]!)
+      !PLACE_OPTIONS.has(word.split("=")[0]!) &&
+      !PLACE_OPTIONS.has(argv[i]!) && !PLACE_FLAGS.has(word)
     ).map((word: string) => word.replace(/^experiments\/(.+)\.ya?ml$/, "$1"));
     return words.some((word) => word.startsWith("--"))
       ? `deno task experiment ${words.map(quoted).join(" ")}`

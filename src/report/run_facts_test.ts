@@ -60,6 +60,7 @@ Deno.test("commandLines() names options but for --out, quoted as a shell needs",
     commandLines(run({ argv: ["experiment", file, ...options] }));
   assertEquals(line(), []);
   assertEquals(line("--out", "somewhere"), []);
+  assertEquals(line("--resume"), []);
   assertEquals(line("--out=somewhere", "--engine", "webgpu"), [
     "deno task experiment rank-ablation --engine webgpu",
   ]);

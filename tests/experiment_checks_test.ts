@@ -30,6 +30,7 @@ const CONFIG = SYNTHETIC_CONFIGS["smollm2-135m"]!;
 
 const INPUTS: Inputs = {
   requestedModels: ["m"],
+  modelsNotHad: [],
   modelName: "m",
   modelSha256: "aa",
   config: CONFIG,

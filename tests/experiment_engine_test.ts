@@ -30,6 +30,7 @@ measure:
 
 const INPUTS: Inputs = {
   requestedModels: ["synthetic:tiny"],
+  modelsNotHad: [],
   modelName: "synthetic:tiny",
   modelSha256: "aa",
   config: SYNTHETIC_CONFIGS["tiny"]!,

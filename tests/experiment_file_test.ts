@@ -41,6 +41,7 @@ report:
 
 const INPUTS: Inputs = {
   requestedModels: ["smollm2-135m"],
+  modelsNotHad: [],
   modelName: "smollm2-135m",
   modelSha256: "aa",
   config: SYNTHETIC_CONFIGS["smollm2-135m"]!,

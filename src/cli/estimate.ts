@@ -213,6 +213,7 @@ function conversionSeconds(
     },
     {
       requestedModels: [name],
+      modelsNotHad: [],
       modelName: name,
       modelSha256: "",
       config,

@@ -18,6 +18,7 @@ Deno.test("estimateCells() takes a software adapter for a thousandth of a GPU", 
     parseExperiment(YAML, "estimate.yaml"),
     {
       requestedModels: ["synthetic:tiny"],
+      modelsNotHad: [],
       modelName: "synthetic:tiny",
       modelSha256: "0",
       config,

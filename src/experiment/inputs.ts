@@ -14,10 +14,19 @@ import { openTokenizer } from "../tokenizer/tokenizer_json.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Experiment } from "./schema.ts";
 
+/** A model that could not be had, and why. */
+export interface ModelNotHad {
+  readonly name: string;
+  /** "it is not in FOLDER and cannot be downloaded: ..." */
+  readonly reason: string;
+}
+
 /** A model, ready to use. */
 export interface OpenedModel {
   /** The name that was had, of those that the experiment lists. */
   readonly name: string;
+  /** Those listed before it. */
+  readonly notHad: readonly ModelNotHad[];
   readonly model: DecoderModel;
   /** Of the weight files; of the seed and shape of a synthetic model. */
   readonly weightsSha256: string;
@@ -36,6 +45,8 @@ export interface OpenedModel {
 export interface Inputs {
   /** As the experiment lists them; the first that could be had is `modelName`. */
   readonly requestedModels: readonly string[];
+  /** Those listed before it, which could not be had. */
+  readonly modelsNotHad: readonly ModelNotHad[];
   readonly modelName: string;
   /** Of the weights alone: a cell's id has `config` beside it. */
   readonly modelSha256: string;
@@ -64,11 +75,13 @@ export async function openModel(
   say: (message: string) => void = () => {},
   options: OpenOptions = {},
 ): Promise<OpenedModel> {
+  const notHad: ModelNotHad[] = [];
   for (const [i, name] of names.entries()) {
     if (name.startsWith("synthetic:")) {
       const model = syntheticModel(name);
       return {
         name,
+        notHad,
         model,
         weightsSha256: model.sha256,
         files: [],
@@ -88,6 +101,7 @@ export async function openModel(
           );
         return {
           name,
+          notHad,
           model,
           weightsSha256: checkpoint.sha256,
           ...(tokenizer === undefined ? {} : { tokenizer }),
@@ -107,9 +121,12 @@ export async function openModel(
         last ||
         !(error instanceof UnavailableError || error instanceof InputError)
       ) throw error;
-      say(
-        `model ${name} cannot be had here (${error.message}); trying the next`,
-      );
+      const prefix = `Cannot open model ${name} as `;
+      const reason = error.message.startsWith(prefix)
+        ? error.message.slice(prefix.length)
+        : error.message;
+      notHad.push({ name, reason });
+      say(`model ${name} cannot be had: ${reason}; trying the next`);
     }
   }
   throw new InputError("Cannot open a model as the list is empty");
@@ -185,6 +202,7 @@ export async function identifyInputs(
     }
     return {
       requestedModels: names,
+      modelsNotHad: opened.notHad,
       modelName: opened.name,
       modelSha256: opened.weightsSha256,
       config: opened.model.config,

@@ -102,6 +102,7 @@ export async function environmentOf(
     model: {
       name: inputs.modelName,
       requested: inputs.requestedModels,
+      notHad: inputs.modelsNotHad,
       sha256: inputs.modelSha256,
       files: inputs.files.map(({ name, bytes, sha256 }) => ({
         name,

@@ -136,8 +136,18 @@ function overrides(text: string, flags: Flags): string[] {
   return [...set, ...flags["set"] as string[]];
 }
 
-/** Figures of other weights or of another text are no reproduction. */
-function refuseOtherInputs(
+/**
+ * Refuses inputs that are not those of the records: figures of other weights or
+ * of another text are no reproduction.
+ *
+ * @param path The run, for errors.
+ * @param cells Its records.
+ * @param environment Its environment.json.
+ * @param experiment What is read now.
+ * @param inputs Of `experiment`.
+ * @throws {InputError} If a sha256 is another one.
+ */
+export function refuseOtherInputs(
   path: string,
   cells: readonly CellRecord[],
   environment: Readonly<Record<string, unknown>> | undefined,

@@ -22,6 +22,7 @@ import {
 } from "./page_parts.ts";
 import {
   calibrationProtocol,
+  checkProtocol,
   dates,
   labelNote,
   machineName,
@@ -37,6 +38,7 @@ import {
   missingCells,
   missingLines,
   missingOfSelected,
+  modelChoices,
   notSelectedNote,
 } from "./run_facts.ts";
 import { engineName, type Series } from "./series.ts";
@@ -73,14 +75,14 @@ export function leadHtml(series: readonly Series[], run: RunData): string {
   }</dl>`;
 }
 
-/** What could not be read, what is missing and what was merged. */
+/** What could not be read, what is missing, which model was had and what was merged. */
 export function warningsHtml(run: RunData): string {
   const lines = missingLines(run);
   return [
     ...run.problems.map((problem) =>
       `<p class="warning sans">${escapeHtml(problem)}</p>`
     ),
-    ...mergeNotes(run).map((note) =>
+    ...[...modelChoices(run), ...mergeNotes(run)].map((note) =>
       `<p class="remark sans">${escapeHtml(note)}</p>`
     ),
     ...lines.length === 0 ? [] : [
@@ -158,7 +160,7 @@ function checksSection(run: RunData, number: Counter): string {
 ${
     tableHtml(
       "Expected and measured.",
-      `${verdict} ${protocol(run, { perplexity: "all" })}`.trim(),
+      `${verdict} ${checkProtocol(run)}`,
       table,
       number,
     )

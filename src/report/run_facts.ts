@@ -10,6 +10,7 @@ import {
 import { isObject, type RunData } from "./load.ts";
 import { machineName } from "./protocol.ts";
 import type { PlannedCell } from "./schema.ts";
+import { scrubText } from "./scrub.ts";
 
 /** The git commits of the cells, shortened, "ab12cd34"; "+ changes" where the working tree had any. */
 export function commits(run: RunData): string {
@@ -27,6 +28,28 @@ export function commits(run: RunData): string {
       ),
     ),
   ]);
+}
+
+/**
+ * Which models an experiment file prefers to the one that was measured, and
+ * why they could not be had.
+ *
+ * @param run The run, or several merged.
+ * @returns Sentences; empty where the first of each list was had.
+ */
+export function modelChoices(run: Pick<RunData, "environments">): string[] {
+  const lines = run.environments.map(({ model }) => {
+    if (!isObject(model) || !Array.isArray(model["notHad"])) return "";
+    const reasons = model["notHad"].filter(isObject).map(({ name, reason }) =>
+      `${name} (${scrubText(String(reason))})`
+    );
+    return reasons.length === 0
+      ? ""
+      : `Measured on ${model["name"]}: the experiment file lists ${
+        joinWords(reasons)
+      } before it, which could not be had.`;
+  });
+  return [...new Set(lines.filter((line) => line !== ""))];
 }
 
 /** Options that say where a run is kept or how it is shown, not what was measured. */

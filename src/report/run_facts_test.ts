@@ -8,6 +8,7 @@ import {
   mergeNotes,
   missingCells,
   missingLines,
+  modelChoices,
   notSelected,
 } from "./run_facts.ts";
 
@@ -68,6 +69,20 @@ Deno.test("commandLines() names options but for --out, quoted as a shell needs",
     'deno task experiment rank-ablation --only "original,transmla F2*" --set "a=[1,2]"',
   ]);
   assertEquals(commandLines(run({})), []);
+});
+
+Deno.test("modelChoices() says which models could not be had and why, without folders", () => {
+  const model = { name: "c", requested: ["a", "b", "c"] };
+  const notHad = [
+    { name: "a", reason: "it is not in /home/me/models/a: no network" },
+    { name: "b", reason: "Cannot reach https://hub.example/b: refused" },
+  ];
+  assertEquals(modelChoices(run({ model: { ...model, notHad } })), [
+    "Measured on c: the experiment file lists a (it is not in a: no network) and b (Cannot reach https://hub.example/b: refused) before it, which could not be had.",
+  ]);
+  assertEquals(modelChoices(run({ model: { ...model, notHad: [] } })), []);
+  // Runs recorded before it was.
+  assertEquals(modelChoices(run({ model })), []);
 });
 
 Deno.test("missingCells() tells variants that were left out from cells that are missing", () => {

@@ -10,6 +10,7 @@ import type { NamedRun, RunData } from "./load.ts";
 import { paretoMeaning } from "./pareto.ts";
 import {
   calibrationProtocol,
+  checkProtocol,
   dates,
   headlineProtocol,
   labelNote,
@@ -25,6 +26,7 @@ import {
   missingCells,
   missingLines,
   missingOfSelected,
+  modelChoices,
   peakMemory,
 } from "./run_facts.ts";
 import { collectSeries, type Series } from "./series.ts";
@@ -54,6 +56,7 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
     escapeMarkdown(headline(series, run)),
     missingNote(run),
     missingLines(run).map((line) => `- ${escapeMarkdown(line)}`).join("\n"),
+    modelChoices(run).map(escapeMarkdown).join(" "),
     mergeNotes(run).map(escapeMarkdown).join(" "),
     run.problems.map((problem) => `- ${escapeMarkdown(problem)}`).join("\n"),
     "## Results",
@@ -100,7 +103,7 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
     ...section(
       "Checks",
       checksTable(run),
-      protocol(run, { perplexity: "all" }),
+      checkProtocol(run),
     ),
     ...section(
       "Conversions",

@@ -56,8 +56,8 @@ export async function ggufConfig(
   const heads = get("attention.head_count");
   const headDim = get("attention.key_length") ??
     Number(hiddenSize) / Number(heads);
-  const valueDim = get("attention.value_length") ?? headDim;
-  if (valueDim !== headDim) {
+  const valueDim = get("attention.value_length");
+  if (valueDim !== undefined && valueDim !== headDim) {
     throw new UnsupportedModelError(
       `Cannot read ${gguf.path} as values must be as wide as keys: current widths are ${
         excerpt(valueDim)

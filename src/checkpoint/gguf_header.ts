@@ -141,7 +141,7 @@ class Cursor {
       this.fail(
         `a string must have at most ${
           Math.min(maxBytes, this.left)
-        } bytes here: current length is ${length}`,
+        } bytes of the ${this.left} that are left: current length is ${length}`,
       );
     }
     const bytes = this.bytes(Number(length));
@@ -227,7 +227,7 @@ function readValue(cursor: Cursor, maxItems: number): unknown {
   const allowed = Math.min(maxItems, Math.floor(cursor.left / bytes));
   if (count > allowed) {
     cursor.fail(
-      `an array of ${name} must have at most ${allowed} items here: current number is ${count}`,
+      `an array of ${name} must have at most ${allowed} items in the ${cursor.left} bytes that are left: current number is ${count}`,
     );
   }
   return Array.from({ length: Number(count) }, () => read(cursor));

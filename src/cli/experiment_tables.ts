@@ -13,6 +13,7 @@ import {
   formatPerplexity,
   formatPerplexityError,
   formatRate,
+  formatSignificant,
 } from "../report/format.ts";
 import { formatSeconds, formatTable } from "./terminal.ts";
 
@@ -95,6 +96,23 @@ export function resultTable(
     columns.push(
       ["perplexity", (row) => perplexityText(row.get("perplexity"))],
       ["ΔNLL [95 % CI], nats", (row) => deltaText(row.get("perplexity"))],
+    );
+  }
+  if (has("divergence")) {
+    columns.push(
+      [
+        "KL, nats",
+        (row) => cellText(row.get("divergence"), "klNats", formatSignificant),
+      ],
+      [
+        "top-1 agreement",
+        (row) =>
+          cellText(
+            row.get("divergence"),
+            "top1Agreement",
+            (value) => formatPercent(value, 1),
+          ),
+      ],
     );
   }
   if (has("throughput")) {

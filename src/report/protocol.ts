@@ -76,6 +76,15 @@ export function protocol(run: RunData, shown: Shown): string {
   ].filter((part) => part !== "").join(" ");
 }
 
+/** protocol() of perplexities, or the engine alone where there are none. */
+export function checkProtocol(run: RunData): string {
+  const machine = machineName(run);
+  return protocol(run, { perplexity: "all" }) ||
+    `Engine: ${joinWords([...new Set(run.cells.map(engineName))])}${
+      machine === "" ? "" : `, on ${machine}`
+    }.`;
+}
+
 const LETTERS: readonly (readonly [RegExp, string])[] = [
   [/^F\d/, "F: neighboring rotary frequencies folded to one (FreqFold)"],
   [/^m\d/, "m: key dimensions that keep RoPE"],

@@ -17,13 +17,19 @@ import { engineName } from "./series.ts";
 export async function loadRunGroups(
   directories: readonly string[],
 ): Promise<NamedRun[]> {
-  const groups = new Map<string, string[]>();
-  for (const directory of new Set(directories)) {
-    const id = runIdOf(await loadRuns([directory]));
-    groups.set(id, [...groups.get(id) ?? [], directory]);
-  }
+  const loaded = await Promise.all(
+    [...new Set(directories)].map(async (directory) => ({
+      directory,
+      run: await loadRuns([directory]),
+    })),
+  );
+  const groups = Map.groupBy(loaded, ({ run }) => runIdOf(run));
   const runs = await Promise.all(
-    [...groups.values()].map((folders) => loadRuns(folders)),
+    [...groups.values()].map((folders) =>
+      folders.length === 1
+        ? folders[0]!.run
+        : loadRuns(folders.map(({ directory }) => directory))
+    ),
   );
   return nameRuns(runs);
 }

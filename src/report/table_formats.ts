@@ -1,6 +1,7 @@
 // Tables as files: Markdown and LaTeX for readers, CSV and JSON for programs.
 
 import { InputError } from "../base/errors.ts";
+import { csvField } from "../experiment/assemble.ts";
 import { escapeMarkdown } from "./format.ts";
 import { latexTable } from "./latex.ts";
 import type { NamedTable, Protocol } from "./named_tables.ts";
@@ -125,12 +126,6 @@ const PROTOCOL_NAMES: Readonly<Record<string, string>> = {
   commit: "protocolCommit",
   calibration: "protocolCalibration",
 };
-
-function csvField(value: Value): string {
-  if (value === null) return "";
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
 
 function toJson(named: NamedTable): string {
   const { name, title, caption, protocols, table } = named;

@@ -110,7 +110,15 @@ function applySet(
     const parent = path.length === 0
       ? document.contents
       : document.getIn(path, true);
-    path.push(isSeq(parent) && /^\d+$/.test(step) ? Number(step) : step);
+    const index = isSeq(parent) && /^\d+$/.test(step);
+    if (index && Number(step) > parent.items.length) {
+      throw new InputError(
+        `--set ${oneLine(assignment)}: found the index ${
+          oneLine(step, 40)
+        }; allowed: 0 to ${parent.items.length}`,
+      );
+    }
+    path.push(index ? Number(step) : step);
   }
   const { value, problems: [problem] } = parsePlainYaml(
     assignment.slice(equals + 1),

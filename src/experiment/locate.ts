@@ -15,6 +15,9 @@ import { z } from "zod";
 import { excerpt } from "../base/excerpt.ts";
 import { nearestName } from "../text/nearest_name.ts";
 
+/** Unknown keys of one place that are explained: each is looked for in the file. */
+const MAX_KEYS = 19;
+
 /** A key's path in the file: ["measure", "contexts", 1]. */
 export type Path = readonly (string | number)[];
 
@@ -119,14 +122,18 @@ function explainIssue(
   const name = pathText(full) || "the file";
   if (issue.code === "unrecognized_keys") {
     const known = keysAt(schema, value, path);
-    return issue.keys.map((key) => {
+    const rest = issue.keys.length - MAX_KEYS;
+    const more = rest > 0
+      ? [`${place(at, full)}and ${rest} more unknown keys in ${name}`]
+      : [];
+    return issue.keys.slice(0, MAX_KEYS).map((key) => {
       const meant = nearestName(key, known);
       const hint = meant === undefined ? "" : ` (did you mean "${meant}"?)`;
       const allowed = known.length === 0 ? "none" : known.join(", ");
       return `${place(at, [...full, key], true)}unknown key ${
         excerpt(key)
       } in ${name}${hint}; allowed: ${allowed}`;
-    });
+    }).concat(more);
   }
   const found = valueAt(value, path);
   if (issue.code === "invalid_union" && issue.errors.length > 0) {

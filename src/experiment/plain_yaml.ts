@@ -171,6 +171,7 @@ function foreignParts(document: Document): YamlProblem[] {
       `found the directive %YAML ${version.version}; allowed: 1.2`,
     );
   }
+  const anchors = new Set<string>();
   // One visitor of all nodes: one of a kind of its own would take its nodes from it.
   visit(document, {
     Node(_, node, path) {
@@ -178,7 +179,13 @@ function foreignParts(document: Document): YamlProblem[] {
         const tag = excerpt(node.tag);
         say(node, `found the tag ${tag}; allowed: values without tags`);
       }
+      if ("anchor" in node && node.anchor !== undefined) {
+        anchors.add(node.anchor);
+      }
       if (isAlias(node)) {
+        if (!anchors.has(node.source)) {
+          say(node, `*${node.source} stands for nothing before it`);
+        }
         const open = path.some((parent) =>
           isCollection(parent) && parent.anchor === node.source
         );

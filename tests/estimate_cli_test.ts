@@ -82,6 +82,19 @@ Deno.test("estimate reads a config.json, a folder and a GGUF's header, and no we
   }
 });
 
+Deno.test("estimate knows the model of the repository and synthetic shapes", async () => {
+  for (
+    const [model, elements] of [
+      ["embedded", /^original +\d/m],
+      ["synthetic:smollm2-135m", /^original +384 /m],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await runVerbTask("estimate", [model]);
+    assertEquals([code, stderr], [0, ""], model);
+    assertMatch(stdout, elements);
+  }
+});
+
 Deno.test("estimate refuses in one line, exit 2", async () => {
   for (
     const [args, message] of [

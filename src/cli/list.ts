@@ -1,14 +1,18 @@
-// deno task list: what an experiment file can name.
+// deno task list: what an experiment file can name, what was run.
 
 import { InputError } from "../base/errors.ts";
 import { MODEL_ALIASES, type ModelAlias } from "../checkpoint/model_aliases.ts";
-import { METHODS } from "../conversion/methods/mod.ts";
 import { labelsOf, parseExperiment } from "../experiment/experiment_file.ts";
 import { parameterCount } from "../experiment/estimate.ts";
 import { SYNTHETIC_CONFIGS } from "../model/synthetic.ts";
 import { TEXT_NAMES } from "../text/open_text.ts";
 import { experimentNames, readExperimentFile } from "./experiment_source.ts";
-import { methodOptions } from "./method_options.ts";
+import {
+  type Listing,
+  listMethods,
+  listPresets,
+  listRuns,
+} from "./listings.ts";
 import {
   EXIT,
   formatTable,
@@ -18,17 +22,26 @@ import {
   runVerb,
 } from "./terminal.ts";
 
-const LISTS: Readonly<Record<string, () => Promise<string> | string>> = {
+const LISTS: Readonly<Record<string, () => Promise<Listing> | Listing>> = {
   methods: listMethods,
   models: listModels,
   texts: listTexts,
   experiments: listExperiments,
+  presets: listPresets,
+  runs: listRuns,
 };
 
-const HELP = `Lists what an experiment file can name.
+const HELP =
+  `Lists what an experiment file can name, what can be estimated, what was run.
 
-Usage: deno task list [${Object.keys(LISTS).join("|")}]
-  without an argument: all of them`;
+Usage: deno task list [NAME...] [--json]
+  methods      conversion methods, their options with defaults and ranges
+  models       models by name
+  texts        texts by name
+  experiments  files in experiments/
+  presets      shapes that deno task estimate knows
+  runs         runs, reproductions and publications in results/, cells done of all
+  without a NAME: all of them`;
 
 /**
  * Runs the verb.
@@ -37,43 +50,35 @@ Usage: deno task list [${Object.keys(LISTS).join("|")}]
  * @returns The exit code.
  */
 export async function list(args: readonly string[]): Promise<number> {
-  const flags = parseFlags(args, {});
+  const flags = parseFlags(args, { boolean: ["json"] });
   if (flags.help) {
     print(HELP);
     return EXIT.ok;
   }
   const wanted = flags._.length > 0 ? flags._ : Object.keys(LISTS);
+  for (const name of wanted) {
+    if (Object.hasOwn(LISTS, name)) continue;
+    throw new InputError(
+      `Cannot list ${name}; allowed: ${Object.keys(LISTS).join(", ")}`,
+    );
+  }
+  const items: Record<string, Listing["items"]> = {};
   for (const [i, name] of wanted.entries()) {
-    if (!Object.hasOwn(LISTS, name)) {
-      throw new InputError(
-        `Cannot list ${name}; allowed: ${Object.keys(LISTS).join(", ")}`,
-      );
-    }
+    const listing = await LISTS[name]!();
+    items[name] = listing.items;
+    if (flags["json"]) continue;
     if (i > 0) print();
     if (wanted.length > 1) {
       print(paint(name.toUpperCase(), "bold", Deno.stdout));
       print();
     }
-    print(await LISTS[name]!());
+    print(listing.text);
   }
+  if (flags["json"]) print(JSON.stringify(items, null, 1));
   return EXIT.ok;
 }
 
-function listMethods(): string {
-  return METHODS.map((method) => {
-    const rows = methodOptions(method).map(({ name, fallback, meaning }) => [
-      `  ${name}`,
-      fallback === undefined ? "required" : String(fallback),
-      meaning,
-    ]);
-    const head = `${method.name}: ${method.summary} (${method.source})`;
-    return rows.length === 0
-      ? head
-      : `${head}\n${formatTable(["  option", "default", "meaning"], rows)}`;
-  }).join("\n\n");
-}
-
-function listModels(): string {
+function listModels(): Listing {
   const rows = [
     ...Object.entries(MODEL_ALIASES).map(([name, alias]) => [
       name,
@@ -88,7 +93,7 @@ function listModels(): string {
     ["OWNER/NAME[@REVISION]", "a model of the hub"],
     ["PATH", "a folder of safetensors, or a .gguf file"],
   ];
-  return formatTable(["model", "what it is"], rows);
+  return described("model", rows);
 }
 
 /** Where the files of an alias come from. */
@@ -107,31 +112,47 @@ function millions(count: number): string {
   return value < 1 ? value.toPrecision(1) : value.toFixed(0);
 }
 
-function listTexts(): string {
-  return formatTable(["text", "what it is"], [
+function listTexts(): Listing {
+  return described("text", [
     ...TEXT_NAMES.map((name) => [name, "a published text"]),
     ["file:PATH", "UTF-8, paragraphs at blank lines"],
     ["synthetic", "seeded random ids, for calibrating synthetic models"],
   ]);
 }
 
-async function listExperiments(): Promise<string> {
-  const rows: string[][] = [];
+/** A list of names with what they are. */
+function described(head: string, rows: string[][]): Listing {
+  return {
+    text: formatTable([head, "what it is"], rows),
+    items: rows.map(([name, about]) => ({ name, about })),
+  };
+}
+
+async function listExperiments(): Promise<Listing> {
+  const items: { name: string; variants?: number; about: string }[] = [];
   for (const name of await experimentNames()) {
     const { path, text } = await readExperimentFile(name);
     try {
       const experiment = parseExperiment(text, path);
-      rows.push([
+      items.push({
         name,
-        String(labelsOf(experiment).length),
-        experiment.description ?? "",
-      ]);
+        variants: labelsOf(experiment).length,
+        about: experiment.description ?? "",
+      });
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      rows.push([name, "-", `has errors: deno task validate ${name}`]);
+      items.push({ name, about: `has errors: deno task validate ${name}` });
     }
   }
-  return formatTable(["experiment", "variants", "what it shows"], rows);
+  const text = formatTable(
+    ["experiment", "variants", "what it shows"],
+    items.map(({ name, variants, about }) => [
+      name,
+      variants === undefined ? "-" : String(variants),
+      about,
+    ]),
+  );
+  return { text, items };
 }
 
 if (import.meta.main) await runVerb(list);

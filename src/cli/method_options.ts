@@ -12,6 +12,8 @@ export interface MethodOption {
   readonly name: string;
   /** Absent where it must be given. */
   readonly fallback?: unknown;
+  /** "whole number >= 1, or full" */
+  readonly allowed: string;
   readonly meaning: string;
 }
 
@@ -21,9 +23,69 @@ export function methodOptions(method: Method): MethodOption[] {
   return Object.entries(method.options.shape).map(([name, schema]) => ({
     name,
     ...(name in defaults ? { fallback: defaults[name] } : {}),
+    allowed: allowedText(
+      z.toJSONSchema(schema as z.ZodType, {
+        io: "input",
+        unrepresentable: "any",
+      }),
+    ),
     meaning: z.globalRegistry.get(schema as z.ZodType)?.description ??
       (schema as z.ZodType).description ?? "",
   }));
+}
+
+/** What of JSON Schema the options of methods use. */
+interface ValueSchema {
+  readonly type?: unknown;
+  readonly anyOf?: unknown;
+  readonly enum?: unknown;
+  readonly const?: unknown;
+  readonly items?: unknown;
+  readonly minimum?: unknown;
+  readonly exclusiveMinimum?: unknown;
+  readonly maximum?: unknown;
+  readonly exclusiveMaximum?: unknown;
+}
+
+/** The values that a schema takes, in words. */
+function allowedText(schema: ValueSchema): string {
+  if (Array.isArray(schema.anyOf)) {
+    return schema.anyOf.map(allowedText).join(", or ");
+  }
+  if (Array.isArray(schema.enum)) return schema.enum.join(", or ");
+  if (schema.const !== undefined) return String(schema.const);
+  switch (schema.type) {
+    case "boolean":
+      return "true, or false";
+    case "array":
+      return `list of ${
+        typeof schema.items === "object" && schema.items !== null
+          ? allowedText(schema.items)
+          : "values"
+      }`;
+    case "integer":
+    case "number":
+      return `${schema.type === "integer" ? "whole number" : "number"}${
+        limits(schema)
+      }`;
+    default:
+      return String(schema.type ?? "any value");
+  }
+}
+
+/** " >= 1"; zod's limits of safe integers are no limits. */
+function limits(schema: ValueSchema): string {
+  const signs = [
+    [">=", schema.minimum],
+    [">", schema.exclusiveMinimum],
+    ["<=", schema.maximum],
+    ["<", schema.exclusiveMaximum],
+  ] as const;
+  return signs.flatMap(([sign, value]) =>
+    typeof value === "number" && Math.abs(value) < Number.MAX_SAFE_INTEGER
+      ? [` ${sign} ${value}`]
+      : []
+  ).join(" and");
 }
 
 /**

@@ -2,6 +2,7 @@
 // GGUF's header, or the hub.
 
 import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { InputError, UnavailableError } from "../base/errors.ts";
 import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import { openGguf } from "../checkpoint/gguf.ts";
@@ -52,6 +53,11 @@ export async function readModelConfig(name: string): Promise<ConfigSource> {
     if (await kindOf(path) !== undefined) return await readPath(path);
   }
   const alias = own(MODEL_ALIASES, name);
+  if (alias?.folder !== undefined) {
+    // Relative to the module that names it.
+    const aliases = new URL("../checkpoint/model_aliases.ts", import.meta.url);
+    return await readPath(fileURLToPath(new URL(alias.folder, aliases)));
+  }
   if (alias !== undefined) {
     const folder = join(cacheFolder(), "models", name);
     if (await hasConfig(folder)) return await readPath(folder);

@@ -31,7 +31,7 @@ import {
   planReproduction,
   type ReproductionPlan,
 } from "./reproduction_plan.ts";
-import { locateRun } from "./run_source.ts";
+import { locateRun, REPRODUCTIONS_FOLDER } from "./run_source.ts";
 import { RunVoice } from "./run_voice.ts";
 import {
   EXIT,
@@ -43,9 +43,6 @@ import {
   print,
   runVerb,
 } from "./terminal.ts";
-
-/** Where runs are made again. */
-const REPRODUCTIONS_FOLDER = join("results", "reproductions");
 
 const HELP = `deno task reproduce RUN_DIR [options]
 

@@ -15,6 +15,9 @@ export const PUBLISHED_FOLDER = join("results", "published");
 /** Runs of this working tree. */
 export const RUNS_FOLDER = join("results", "runs");
 
+/** Runs that were made again. */
+export const REPRODUCTIONS_FOLDER = join("results", "reproductions");
+
 /** Files of which a run folder has at least one. */
 const RUN_FILES = ["results.jsonl", "plan.json", "cells"];
 

@@ -25,6 +25,12 @@ export interface RunAudit {
   readonly recorded: number;
   /** Recorded cells that are no result: failed, out of memory, timed out, skipped. */
   readonly failed: number;
+  /** Names of the models, without repetition. */
+  readonly models: readonly string[];
+  /** Engine, provider and number type, without repetition. */
+  readonly engines: readonly string[];
+  /** When its last cell was begun, ISO 8601; absent where none is recorded. */
+  readonly lastStartedAt?: string;
   /** What is wrong, one line each, with its file. */
   readonly problems: readonly string[];
 }
@@ -77,6 +83,7 @@ export async function auditRun(path: string): Promise<RunAudit> {
     problems,
   );
   await auditEnvironment(path, own, problems);
+  const lastStartedAt = own.map(({ startedAt }) => startedAt).sort().at(-1);
   return {
     path,
     ...(experiment === undefined ? {} : { experiment }),
@@ -84,6 +91,15 @@ export async function auditRun(path: string): Promise<RunAudit> {
     planned: planned.length,
     recorded: own.length,
     failed: own.filter((record) => !isResult(record)).length,
+    models: [...new Set(own.map(({ model }) => model.id))],
+    engines: [
+      ...new Set(
+        own.map(({ engine: { name, provider, dtype } }) =>
+          [name, provider, dtype].filter((part) => part !== undefined).join(" ")
+        ),
+      ),
+    ],
+    ...(lastStartedAt === undefined ? {} : { lastStartedAt }),
     problems,
   };
 }

@@ -33,21 +33,38 @@ export interface TestOptions {
   readonly coverage?: string;
 }
 
+/** How the tests ended. */
+export interface TestOutcome {
+  /** The exit code. */
+  readonly code: number;
+  readonly passed: number;
+  readonly failed: number;
+}
+
 /**
- * Runs the tests.
+ * Runs the verb.
  *
  * @param args Further arguments of `deno test`.
- * @param options How to run them.
  * @returns The exit code.
  */
-export async function runTests(
-  args: readonly string[],
-  { coverage }: TestOptions = {},
-): Promise<number> {
+export async function runTests(args: readonly string[]): Promise<number> {
   if (args.includes("--help") || args.includes("-h")) {
     console.log(HELP);
     return 0;
   }
+  return (await testOutcome(args)).code;
+}
+
+/**
+ * Runs the tests, names the skipped ones and counts.
+ *
+ * @param args Further arguments of `deno test`.
+ * @param options How to run them.
+ */
+export async function testOutcome(
+  args: readonly string[],
+  { coverage }: TestOptions = {},
+): Promise<TestOutcome> {
   const folder = await Deno.makeTempDir({ prefix: "transmla-test-" });
   try {
     const report = `${folder}/report.xml`;
@@ -84,7 +101,7 @@ function conclude(
   code: number,
   output: string,
   skipped: readonly SkippedTest[],
-): number {
+): TestOutcome {
   const summary = readSummary(output);
   if (skipped.length > 0) {
     console.log("\nSkipped:");
@@ -96,12 +113,13 @@ function conclude(
   if (summary === undefined) {
     // deno test ended before it could count: bad arguments, or a crash.
     console.log(`\n0 passed, 1 failed${skips}`);
-    return code === 0 ? 1 : code;
+    return { code: code === 0 ? 1 : code, passed: 0, failed: 1 };
   }
   console.log(`\n${summary.passed} passed, ${summary.failed} failed${skips}`);
-  if (code !== 0 || summary.failed > 0) return code === 0 ? 1 : code;
+  if (code !== 0) return { ...summary, code };
   const required = Deno.env.get("TRANSMLA_REQUIRE_ALL") === "1";
-  return required && skipped.length > 0 ? 1 : 0;
+  const bad = summary.failed > 0 || (required && skipped.length > 0);
+  return { ...summary, code: bad ? 1 : 0 };
 }
 
 async function passThrough(

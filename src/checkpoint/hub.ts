@@ -219,11 +219,14 @@ async function ask(
       signal: AbortSignal.timeout(ANSWER_MS),
     });
   } catch (error) {
-    // fetch() hides the reason in the cause.
+    // fetch() hides the reason in the cause, behind the address and its layers:
+    // "error sending request for url (...): client error (Connect): dns error: ...".
     const { message, cause } = error as Error;
     const reason = cause instanceof Error ? cause.message : message;
     throw new UnavailableError(
-      `Cannot reach ${new URL(url).origin}: ${reason}`,
+      `Cannot reach ${new URL(url).origin}: ${
+        reason.split(": ").slice(-2).join(": ")
+      }`,
     );
   }
 }

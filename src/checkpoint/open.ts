@@ -220,7 +220,7 @@ async function ensureAlias(
       )
     ) return;
     throw new UnavailableError(
-      `Cannot open model ${name} as it is not in ${folder} and cannot be downloaded: ${
+      `Cannot open model ${name} as it cannot be downloaded to ${folder}: ${
         failures.join("; ")
       }`,
     );

@@ -17,7 +17,7 @@ import type { Experiment } from "./schema.ts";
 /** A model that could not be had, and why. */
 export interface ModelNotHad {
   readonly name: string;
-  /** "it is not in FOLDER and cannot be downloaded: ..." */
+  /** "it cannot be downloaded to FOLDER: ..." */
   readonly reason: string;
 }
 

@@ -1,6 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { Matrix64 } from "../base/tensor.ts";
-import { balancedGram, jointPca, jointSpectrum } from "./joint_pca.ts";
+import { gemm64 } from "../linalg/gemm.ts";
+import { seededNoise } from "../linalg/orthonormal.ts";
+import {
+  balancedGram,
+  DENSE_WIDTH,
+  directionsFor,
+  factoredSpectrum,
+  jointPca,
+  jointSpectrum,
+} from "./joint_pca.ts";
 
 Deno.test("balancedGram() drops m dims and divides key rows and columns", () => {
   const data = Float64Array.from({ length: 16 }, (_, i) => i);
@@ -26,4 +35,63 @@ Deno.test("jointPca() reports what a rank keeps", async () => {
   const whole = jointPca(spectrum, 3);
   assertAlmostEquals(whole.keptEnergy, 1);
   assert(!("eigenvalueDropped" in whole));
+});
+
+Deno.test("factoredSpectrum() keeps what the dense spectrum of C C^T keeps", async () => {
+  const [rows, columns] = [400, 240];
+  const noise = seededNoise(3);
+  for (const rank of [240, 12]) {
+    const left = Float64Array.from(
+      { length: rows * rank },
+      (_, i) => noise() / (1 + i % rank),
+    );
+    const right = Float64Array.from({ length: rank * columns }, noise);
+    const factor = await gemm64(
+      { rows, columns: rank, data: left },
+      { rows: rank, columns, data: right },
+    );
+    const gram = await gemm64(factor, factor, { transB: true });
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < i; j++) {
+        gram.data[j * rows + i] = gram.data[i * rows + j]!;
+      }
+    }
+    const dense = await jointSpectrum(gram);
+    // 250 is more than the columns, 16 more than the lower rank.
+    for (const directions of [16, 40, 250]) {
+      const spectrum = await factoredSpectrum(factor, directions);
+      const found = jointPca(spectrum, directions);
+      const expected = jointPca(dense, directions);
+      assertAlmostEquals(found.totalEnergy / expected.totalEnergy, 1, 1e-12);
+      assertAlmostEquals(found.keptEnergy / expected.keptEnergy, 1, 1e-9);
+      assertAlmostEquals(
+        await energyIn(factor, found.directions) / found.totalEnergy,
+        found.keptEnergy,
+        1e-9,
+        `rank ${rank}, ${directions} directions`,
+      );
+    }
+  }
+});
+
+/** |C^T R|^2: for orthonormal R, the energy that R keeps. */
+async function energyIn(
+  factor: Matrix64,
+  directions: Matrix64,
+): Promise<number> {
+  const { data } = await gemm64(directions, directions, { transA: true });
+  data.forEach((value, i) => {
+    const onDiagonal = i % directions.columns ===
+      Math.floor(i / directions.columns);
+    assertAlmostEquals(value, onDiagonal ? 1 : 0, 1e-12);
+  });
+  const images = await gemm64(factor, directions, { transA: true });
+  return images.data.reduce((sum, value) => sum + value * value, 0);
+}
+
+Deno.test("directionsFor() is the whole width of narrow layers, else the rank's own step", () => {
+  assertEquals(directionsFor(7, DENSE_WIDTH), DENSE_WIDTH);
+  assertEquals(directionsFor(385, 8128), 512);
+  assertEquals(directionsFor(512, 8128), 512);
+  assertEquals(directionsFor(8100, 8128), 8128);
 });

@@ -2,43 +2,29 @@
 
 import { join } from "node:path";
 import { InputError } from "../base/errors.ts";
-import { assumedGflops, estimateCells } from "../experiment/estimate.ts";
 import { writeAtomically } from "../experiment/run_folder.ts";
-import {
-  type FieldDifference,
-  provenanceOf,
-} from "../report/compare_provenance.ts";
-import {
-  reproductionVerdicts,
-  type Verdict,
-} from "../report/compare_reproduction.ts";
+import { provenanceOf } from "../report/compare_provenance.ts";
+import { reproductionVerdicts } from "../report/compare_reproduction.ts";
 import {
   OTHER_ENGINE,
   type ReproductionOptions,
   SAME_ENGINE,
 } from "../report/compare_verdicts.ts";
-import {
-  formatNumber,
-  formatRatio,
-  formatSignificant,
-} from "../report/format.ts";
 import { loadRuns } from "../report/mod.ts";
 import { adapterLine } from "./adapter.ts";
 import { resultOf } from "./experiment.ts";
-import { planTable } from "./experiment_tables.ts";
 import { Interruption } from "./interruption.ts";
 import {
   planReproduction,
   type ReproductionPlan,
 } from "./reproduction_plan.ts";
+import { outcomeText, planText } from "./reproduction_text.ts";
 import { locateRun, REPRODUCTIONS_FOLDER } from "./run_source.ts";
 import { RunVoice } from "./run_voice.ts";
 import {
   EXIT,
   type Flags,
-  formatTable,
   integerFlag,
-  paint,
   parseFlags,
   print,
   runVerb,
@@ -236,122 +222,6 @@ function sideOf(
   environment: Readonly<Record<string, unknown>> | undefined,
 ) {
   return { cells, ...(environment === undefined ? {} : { environment }) };
-}
-
-function planText(
-  reproduction: ReproductionPlan,
-  path: string,
-  out: string,
-): string {
-  const { plan, adapter } = reproduction;
-  const kind = adapter?.kind ?? "cpu";
-  const estimates = estimateCells(
-    plan.cells,
-    plan.experiment,
-    plan.inputs,
-    kind,
-    assumedGflops(kind),
-  );
-  return [
-    planTable(plan.cells, estimates, new Map()),
-    "",
-    `${plan.cells.length} cells of ${path}; run folder ${out}`,
-    ...leftOut(reproduction),
-  ].join("\n");
-}
-
-function leftOut({ untimed, strangers }: ReproductionPlan): string[] {
-  return [
-    ...untimed === 0 ? [] : [
-      `${untimed} throughput ${
-        untimed === 1 ? "cell is" : "cells are"
-      } left out: --timings RATIO compares speeds`,
-    ],
-    ...strangers === 0 ? [] : [
-      `${strangers} recorded ${
-        strangers === 1 ? "cell is" : "cells are"
-      } no part of its experiment.yaml`,
-    ],
-  ];
-}
-
-function outcomeText(
-  reproduction: ReproductionPlan,
-  path: string,
-  out: string,
-  verdicts: readonly Verdict[],
-  provenance: readonly FieldDifference[],
-): string {
-  const count = (wanted: Verdict["verdict"]) =>
-    verdicts.filter(({ verdict }) => verdict === wanted).length;
-  const { length } = reproduction.plan.cells;
-  return [
-    verdictTable(verdicts),
-    "",
-    ...provenance.length === 0
-      ? ["made with the same commit, versions and machine"]
-      : [formatTable(
-        ["made with", "recorded", "now"],
-        provenance.map(({ field, a, b }) => [field, a, b]),
-      )],
-    "",
-    ...leftOut(reproduction),
-    `${verdicts.length} figures of ${length} ${
-      length === 1 ? "cell" : "cells"
-    } of ${path}: ${count("identical")} identical, ${
-      count("agrees")
-    } within tolerance, ${count("differs")} differ`,
-    `results  ${join(out, "reproduction.json")}`,
-  ].join("\n");
-}
-
-function verdictTable(verdicts: readonly Verdict[]): string {
-  return formatTable(
-    [
-      "variant",
-      "measure",
-      "context",
-      "quantity",
-      "recorded",
-      "reproduced",
-      "difference",
-      "tolerance",
-      "verdict",
-    ],
-    verdicts.map((one) => [
-      one.variantLabel,
-      one.measure,
-      one.contextTokens === undefined ? "–" : formatNumber(one.contextTokens),
-      one.quantity,
-      figure(one.recorded),
-      figure(one.reproduced),
-      distance(one, one.difference),
-      distance(one, one.tolerance),
-      verdictText(one),
-    ]),
-  );
-}
-
-function verdictText({ verdict, reason }: Verdict): string {
-  const text = reason === undefined ? verdict : `${verdict}: ${reason}`;
-  return paint(text, verdict === "differs" ? "red" : "green", Deno.stdout);
-}
-
-function figure(value: number | undefined): string {
-  if (value === undefined) return "–";
-  return Number.isInteger(value)
-    ? formatNumber(value)
-    : formatSignificant(value, 8);
-}
-
-function distance(
-  { measure, isRelative }: Verdict,
-  value: number | undefined,
-): string {
-  if (value === undefined) return "–";
-  if (measure === "throughput") return formatRatio(value);
-  const text = formatSignificant(value, 2);
-  return isRelative && value !== 0 ? `${text} of it` : text;
 }
 
 if (import.meta.main) await runVerb(reproduce);

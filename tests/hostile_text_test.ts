@@ -99,21 +99,33 @@ const OPTIONS:
     [
       "m that does not divide d",
       "qkRopeHeadDim: 6, freqFold: 1, kvLoraRank: 8",
-      "6",
+      "qkRopeHeadDim 6 as it must be an even divisor of headDim 16",
     ],
-    ["odd m", "qkRopeHeadDim: 5, freqFold: 1, kvLoraRank: 8", "5"],
-    ["m of two heads", "qkRopeHeadDim: 32, freqFold: 1, kvLoraRank: 8", "32"],
+    [
+      "odd m",
+      "qkRopeHeadDim: 5, freqFold: 1, kvLoraRank: 8",
+      "qkRopeHeadDim 5 as it must be an even divisor of headDim 16: 2, 4, 8, 16",
+    ],
+    [
+      "m of two heads",
+      "qkRopeHeadDim: 32, freqFold: 1, kvLoraRank: 8",
+      "qkRopeHeadDim 32 as it must be an even divisor",
+    ],
     [
       "F that is no multiple of C",
       "qkRopeHeadDim: 4, freqFold: 2, kvLoraRank: 8",
-      "2",
+      "freqFold 2 as headDim/qkRopeHeadDim = 4 must divide it: 4, 8",
     ],
     [
       "F that does not divide d/2",
       "qkRopeHeadDim: 16, freqFold: 3, kvLoraRank: 8",
-      "3",
+      "freqFold 3 as it must divide headDim/2 = 8: 1, 2, 4, 8",
     ],
-    ["F beyond d/2", "qkRopeHeadDim: 16, freqFold: 16, kvLoraRank: 8", "16"],
+    [
+      "F beyond d/2",
+      "qkRopeHeadDim: 16, freqFold: 16, kvLoraRank: 8",
+      "freqFold 16 as it must divide headDim/2 = 8",
+    ],
     [
       "r above 2Gd - m",
       "qkRopeHeadDim: 16, freqFold: 1, kvLoraRank: 49",

@@ -98,6 +98,13 @@ export {
 } from "./src/model/decoder.ts";
 export { loadModel, type LoadOptions } from "./src/model/load.ts";
 export type { LayerMoments, ModelMoments } from "./src/model/moments.ts";
+export {
+  cacheReduction,
+  fullCacheElements,
+  latentCacheElements,
+  type LatentWidths,
+} from "./src/model/cache_arithmetic.ts";
+export { MODEL_PRESETS } from "./src/model/presets.ts";
 
 export type {
   DecodeResult,
@@ -161,3 +168,8 @@ export {
 
 export type { CellRecord } from "./src/experiment/record.ts";
 export { loadRuns, writeReport } from "./src/report/mod.ts";
+export {
+  type ComparedRun,
+  compareRuns,
+  type Comparison,
+} from "./src/report/compare.ts";

@@ -7,6 +7,7 @@ import { type Check, evaluateChecks, withDeltas } from "./assemble.ts";
 import { CellEngine } from "./cell_engine.ts";
 import { CellQueue, type ClaimedCell, type PendingCell } from "./cell_queue.ts";
 import { Exhaustion } from "./exhaustion.ts";
+import { groupLabel } from "./label.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import { gitState } from "./provenance.ts";
 import type { CellRecord } from "./record.ts";
@@ -275,9 +276,9 @@ class Run {
   ): Check[] {
     const own = new Set(selected.map(({ cell }) => cell));
     const { baselineLabel } = this.#plan;
-    const owed = this.#plan.cells.some(({ cell, variantLabel }) =>
-      variantLabel === baselineLabel && !own.has(cell) &&
-      !records.some((record) => record.cell === cell)
+    const owed = this.#plan.cells.some((planned) =>
+      groupLabel(planned) === baselineLabel && !own.has(planned.cell) &&
+      !records.some(({ cell }) => cell === planned.cell)
     );
     const measured = new Set(
       records.filter(({ status }) => status === "ok").map(({ cell }) => cell),

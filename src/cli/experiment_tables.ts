@@ -115,28 +115,6 @@ export function resultTable(
       ],
     );
   }
-  if (has("divergence")) {
-    columns.push(
-      [
-        "KL to the original, nats",
-        (row) =>
-          cellText(
-            row.get("divergence"),
-            "klNats",
-            (value) => formatNumber(value, 4),
-          ),
-      ],
-      [
-        "top-1 agreement",
-        (row) =>
-          cellText(
-            row.get("divergence"),
-            "top1Agreement",
-            (value) => formatPercent(value, 1),
-          ),
-      ],
-    );
-  }
   if (has("throughput")) {
     columns.push(
       ["batch", (row) => cellText(row.get("throughput"), "batchSize", trimmed)],

@@ -295,3 +295,31 @@ Deno.test("withDeltas() makes no other variant the baseline where its record is 
     [],
   );
 });
+
+Deno.test("withDeltas() compares with a calibrated baseline seed by seed", () => {
+  const planned = plan(
+    `${
+      FILE.replace("tokens: 64 }", "tokens: 64, seeds: [1, 2] }")
+    }report: { baseline: partial-rope }\n`,
+  );
+  assertEquals(planned.baselineLabel, "partial-rope F1 m64");
+  const deltas = withDeltas(recordsOf(planned), planned.baselineLabel)
+    .flatMap((record) => record.measure === "perplexity" ? [record] : []).map((
+      record,
+    ) => [record.variantLabel, record.metrics!.deltaNll]);
+  // NLLs rise by 1 from cell to cell: five a variant, four of the original between.
+  const [own, other] = ["partial-rope F1 m64", "partial-rope F2 m64"];
+  assertEquals(deltas, [
+    [`${own} s1`, undefined],
+    [`${own} s1`, undefined],
+    // The original has no seed to be compared by.
+    ["original", undefined],
+    ["original", undefined],
+    [`${other} s1`, 9],
+    [`${other} s1`, 9],
+    [`${own} s2`, undefined],
+    [`${own} s2`, undefined],
+    [`${other} s2`, 5],
+    [`${other} s2`, 5],
+  ]);
+});

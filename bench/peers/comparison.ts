@@ -75,6 +75,8 @@ export interface Findings {
   readonly official: {
     /** Variants run; the others are taken to be as long as their mean. */
     readonly variants: number;
+    /** Peak memory after imports and weights, before any work. */
+    readonly openBytes: number;
     /** Of one variant, by step: means. */
     readonly stageSeconds: Readonly<Record<string, number>>;
   };
@@ -153,6 +155,9 @@ export function compare(runs: Runs, samples: number): Findings {
     },
     official: {
       variants: converted.length,
+      openBytes: Math.max(
+        ...officialConvert.map(({ result }) => result.open.peakRssBytes),
+      ),
       stageSeconds: Object.fromEntries(
         Object.keys(stages[0]!).map((name) => [
           name,

@@ -95,7 +95,8 @@ const variant = z.looseObject({
 
 const common = {
   peakRssBytes: z.int().positive(),
-  open: took,
+  /** Imports and weights, before any work. */
+  open: took.extend({ peakRssBytes: z.int().positive() }),
   total: took,
   versions: z.looseObject({
     python: z.string(),

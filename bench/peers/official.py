@@ -20,6 +20,8 @@ import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A torch built for GPUs must not open one.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch
 import torch.nn.functional as F
@@ -215,7 +217,7 @@ def main(path):
         model = transformers.AutoModelForCausalLM.from_pretrained(
             job["model"], dtype=torch.float32, attn_implementation="sdpa"
         ).eval()
-        opened = clock.read()
+        opened = clock.read() | {"peakRssBytes": peak_bytes()}
         batches = batches_of(job["ids"])
         if job["mode"] == "score":
             rates = compare_rates(model, batches)

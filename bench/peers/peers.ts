@@ -19,7 +19,7 @@ import {
   VARIANTS,
 } from "./job.ts";
 import { publishedFigures } from "./published.ts";
-import { runMeasured, usableCpus } from "./measured_process.ts";
+import { runMeasured, usableCpus, type Usage } from "./measured_process.ts";
 import { describePeers, type PeerReport } from "./report.ts";
 import { HELP, parseSettings, type PeerSettings } from "./settings.ts";
 
@@ -159,6 +159,7 @@ class PeerRun {
       python,
       cpus: this.#lanes[0]!,
     });
+    noteUsage(`ours ${mode}, passes ${passes}`, usage);
     return { result: parseResult(`ours ${mode}`, output), usage };
   }
 
@@ -191,6 +192,7 @@ class PeerRun {
         },
       },
     );
+    noteUsage(`official ${mode}, lane ${lane + 1}`, usage);
     return { result: parseResult(`official ${mode}`, output), usage };
   }
 
@@ -215,6 +217,14 @@ class PeerRun {
     await Deno.writeTextFile(path, JSON.stringify(job));
     return path;
   }
+}
+
+function noteUsage(what: string, { wallSeconds, peakRssBytes }: Usage): void {
+  note(
+    `${what}: ${wallSeconds.toFixed(1)} s, ${
+      (peakRssBytes / 1e9).toFixed(2)
+    } GB`,
+  );
 }
 
 if (import.meta.main) await runVerb(benchPeers);

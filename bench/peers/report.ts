@@ -76,7 +76,7 @@ export function describePeers(report: PeerReport): string {
       Object.entries(official.stageSeconds).map(([name, seconds]) =>
         `${name} ${seconds.toFixed(1)} s`
       ).join(", ")
-    }`,
+    }; ${(official.openBytes / 1e9).toFixed(2)} GB before any work`,
     ...(["twoPasses", "onePass"] as const).map((name) => {
       const ours = report.ours[name];
       return `ours, ${name === "twoPasses" ? "passes: 2" : "passes: 1"}: ${

@@ -45,7 +45,7 @@ function scores(nll: number, seconds: number) {
 function process(peakRssBytes: number) {
   return {
     peakRssBytes,
-    open: took(1),
+    open: { ...took(1), peakRssBytes: 1e9 },
     total: took(10),
     versions: {
       python: "3",

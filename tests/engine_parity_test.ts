@@ -209,6 +209,18 @@ async function compare(
   for (const [b, nll] of (await onnx.score(batch)).entries()) {
     assertClose(nll, scores[b]!, { atol, what: `score ${b} of ${what}` });
   }
+  const original = await reference.hidden(
+    [63, 64].map((seed) => randomTokens(seed, 300, 256)),
+  );
+  const divergences = await reference.divergence(batch, original);
+  for (
+    const [b, { kl }] of (await onnx.divergence(batch, original)).entries()
+  ) {
+    assertClose(kl, divergences[b]!.kl, {
+      atol: 4 * atol,
+      what: `KL ${b} of ${what}`,
+    });
+  }
   for (const session of sessions) {
     await session.prefill(batch, 2);
     await session.decode(2);

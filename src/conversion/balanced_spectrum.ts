@@ -15,6 +15,7 @@ import type { LayerMoments, ModelMoments } from "../model/moments.ts";
 import { channelRatio, tokenRatio } from "./balance_kv.ts";
 import {
   balancedGram,
+  type Decompose,
   factoredSpectrum,
   type JointSpectrum,
   jointSpectrum,
@@ -70,21 +71,24 @@ const MOMENT_SHIFT = 1e-11;
  *
  * @param layer The layer and its moments.
  * @param options How.
+ * @param decompose symmetricEigen(), or the same in a thread.
  * @returns rho and the spectrum.
  */
 export async function balancedSpectrum(
   layer: RotatedLayer,
   options: BalanceOptions,
+  decompose?: Decompose,
 ): Promise<BalancedSpectrum> {
   return isFactored(layer.attention)
     ? await spectrumByFactors(layer, options)
-    : await spectrumByGram(layer, options);
+    : await spectrumByGram(layer, options, decompose);
 }
 
 /** From the Gram matrix of [k; v]. */
 async function spectrumByGram(
   { model, layer, attention, rotated, moments }: RotatedLayer,
   options: BalanceOptions,
+  decompose: Decompose | undefined,
 ): Promise<BalancedSpectrum> {
   const m = options.qkRopeHeadDim;
   const values = affineMatrix(attention.vProj);
@@ -104,7 +108,11 @@ async function spectrumByGram(
     ? gram
     : await weightGram(stackRows(rotated.keys, values));
   return {
-    ...await jointSpectrum(balancedGram(seen, m, ratio), options.directions),
+    ...await jointSpectrum(
+      balancedGram(seen, m, ratio),
+      options.directions,
+      decompose,
+    ),
     ratio,
     rotaryKeyEnergy: rotaryKeyEnergy(energies, rotated.keys.rows, m),
   };

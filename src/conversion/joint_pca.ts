@@ -60,6 +60,11 @@ export interface JointSpectrum {
   readonly totalEnergy: number;
 }
 
+/** symmetricEigen(), wherever it runs. */
+export type Decompose = (
+  a: Matrix64,
+) => SymmetricEigen | Promise<SymmetricEigen>;
+
 /** Widest Gram matrix whose whole spectrum is computed; of wider ones only the top is. */
 export const DENSE_WIDTH = 1024;
 
@@ -85,14 +90,16 @@ export function directionsFor(kvLoraRank: number, width: number): number {
  *
  * @param gram From balancedGram().
  * @param directions From directionsFor(). @default all
+ * @param decompose symmetricEigen(), or the same in a thread.
  * @returns Its spectrum.
  */
 export async function jointSpectrum(
   gram: Matrix64,
   directions = gram.rows,
+  decompose: Decompose = symmetricEigen,
 ): Promise<JointSpectrum> {
   const eigen = directions === gram.rows
-    ? symmetricEigen(gram)
+    ? await decompose(gram)
     : await topEigen(gram, directions);
   return { eigen, totalEnergy: trace(gram) };
 }

@@ -5,6 +5,7 @@
 // Keeps: at kvLoraRank "full" the partial-RoPE model's logits, balanced or not.
 
 import { z } from "zod";
+import { EigenPool } from "../../linalg/eigen_pool.ts";
 import type { GqaAttention, MlaAttention } from "../../model/decoder.ts";
 import { absorb } from "../absorb.ts";
 import { AttentionStore } from "../attention_store.ts";
@@ -13,7 +14,8 @@ import {
   balancedSpectrum,
 } from "../balanced_spectrum.ts";
 import { convertedModel, originalAttention } from "../converted_model.ts";
-import { directionsFor, jointPca } from "../joint_pca.ts";
+import { DENSE_WIDTH, directionsFor, jointPca } from "../joint_pca.ts";
+import { inOrder } from "../layer_window.ts";
 import { memoized } from "../layer_memo.ts";
 import { affineMatrix } from "../merge_heads.ts";
 import type { LayerReport, Method } from "../method.ts";
@@ -156,7 +158,8 @@ export const transmla: Method<TransmlaOptions> = {
       resolved.balanceKvRatio,
       resolved.pca,
     ].join(" ");
-    for (let layer = 0; layer < numHiddenLayers; layer++) {
+    using pool = new EigenPool();
+    const prepare = async (layer: number) => {
       const attention = await originalAttention(model, layer);
       checkRank(
         resolved.kvLoraRank,
@@ -165,9 +168,9 @@ export const transmla: Method<TransmlaOptions> = {
         `layer ${layer} `,
       );
       const rotated = await rotateKeys(model, layer, attention, first, rotary);
-      // Variants that differ in rank alone share the decomposition.
       const width = fullRank(resolved.qkRopeHeadDim, attention);
       const directions = directionsFor(resolved.kvLoraRank, width);
+      // Variants that differ in rank alone share the decomposition.
       const spectrum = await memoized(
         model,
         `spectrum ${layer} ${directions} ${shared}`,
@@ -176,8 +179,16 @@ export const transmla: Method<TransmlaOptions> = {
           balancedSpectrum(
             { model, layer, attention, rotated, moments: second },
             { ...resolved, directions },
+            (gram) => pool.decompose(gram),
           ),
       );
+      return { layer, attention, rotated, spectrum };
+    };
+    // Layers that are decomposed whole keep all threads busy; wider ones would fill the memory.
+    const isWide = fullRank(resolved.qkRopeHeadDim, model.config) > DENSE_WIDTH;
+    const ahead = isWide ? 0 : pool.size;
+    for await (const prepared of inOrder(numHiddenLayers, ahead, prepare)) {
+      const { layer, attention, rotated, spectrum } = prepared;
       const made = await transmlaLayer(attention, rotated, spectrum, resolved);
       await attentions.put(layer, made.attention, attention);
       layers.push({ layer, ...made.report });

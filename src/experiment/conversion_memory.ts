@@ -5,6 +5,7 @@
 // I intermediateSize, V vocabSize, m qkRopeHeadDim, r kvLoraRank.
 
 import { RESERVOIR_ROWS } from "../calibration/moments.ts";
+import { DENSE_WIDTH, directionsFor } from "../conversion/joint_pca.ts";
 import {
   fullCacheElements,
   type LatentWidths,
@@ -44,13 +45,6 @@ export function conversionMemory(
   const rows = Math.min(RESERVOIR_ROWS, calibrationTokens);
   const m = Math.min(...widths.map(({ qkRopeHeadDim }) => qkRopeHeadDim));
   const r = Math.max(...widths.map(({ kvLoraRank }) => kvLoraRank));
-  const W = fullCacheElements(config) - m;
-  const bytes = (
-    what: string,
-    symbols: string,
-    numbers: string,
-    value: number,
-  ): Equation => ({ what, symbols, numbers, value, unit: "bytes" });
   const gram = (D + 1) ** 2 * 8;
   const reservoir = rows * D * 4;
   const parts = [
@@ -86,20 +80,7 @@ export function conversionMemory(
       `${count(G * d)}² · 8`,
       (G * d) ** 2 * 8,
     ),
-    ...(widths.length === 0 ? [] : [
-      bytes(
-        "Gram matrix of the joint PCA, f64",
-        "(2·G·d − m)²·8",
-        `${count(W)}² · 8`,
-        W ** 2 * 8,
-      ),
-      bytes(
-        "its r eigenvectors, f64",
-        "(2·G·d − m)·r·8",
-        product(W, r, 8),
-        W * r * 8,
-      ),
-    ]),
+    ...widths.length === 0 ? [] : pcaParts(config, m, r),
   ];
   return {
     parts,
@@ -117,4 +98,52 @@ export function conversionMemory(
       parameterCount(config) * 4,
     ),
   };
+}
+
+/** What the joint PCA of a layer holds; of wide layers it takes the Gram matrix in factors (conversion/key_value_gram.ts). */
+function pcaParts(config: ModelConfig, m: number, r: number): Equation[] {
+  const inputs = config.hiddenSize + 1;
+  const full = fullCacheElements(config);
+  const W = full - m;
+  const directions = directionsFor(r, W);
+  const isFactored = full > inputs && full - config.headDim > DENSE_WIDTH;
+  const matrices = isFactored
+    ? [
+      bytes(
+        "factor of the joint PCA, f64",
+        "(2·G·d − m)·(D + 1)·8",
+        product(W, inputs, 8),
+        W * inputs * 8,
+      ),
+      bytes(
+        "its inner Gram matrix, f64",
+        "(D + 1)²·8",
+        `${count(inputs)}² · 8`,
+        inputs ** 2 * 8,
+      ),
+    ]
+    : [bytes(
+      "Gram matrix of the joint PCA, f64",
+      "(2·G·d − m)²·8",
+      `${count(W)}² · 8`,
+      W ** 2 * 8,
+    )];
+  return [
+    ...matrices,
+    bytes(
+      `its ${count(directions)} eigenvectors, f64`,
+      "(2·G·d − m)·vectors·8",
+      product(W, directions, 8),
+      W * directions * 8,
+    ),
+  ];
+}
+
+function bytes(
+  what: string,
+  symbols: string,
+  numbers: string,
+  value: number,
+): Equation {
+  return { what, symbols, numbers, value, unit: "bytes" };
 }

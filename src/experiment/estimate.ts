@@ -102,8 +102,12 @@ export function estimateCells(
       case "conversion": {
         const { calibration } = experiment;
         const tokens = (calibration?.samples ?? 0) * (calibration?.tokens ?? 0);
-        // Decompositions in f64, about 40 products of width 2 G d a layer.
-        const width = 2 * config.numKeyValueHeads * config.headDim;
+        // Decompositions in f64, about 40 products of the smaller of 2 G d and D + 1 a layer.
+        // A Gram matrix wider than the moments is worked with as its factors.
+        const width = Math.min(
+          2 * config.numKeyValueHeads * config.headDim,
+          config.hiddenSize + 1,
+        );
         time = 40 * config.numHiddenLayers * 2 * width ** 3 / cpuRate;
         // Besides the pass itself, D^2 multiply-adds a token and layer in f64.
         const pass = seconds(tokens, calibration?.tokens ?? 0) +

@@ -81,7 +81,9 @@ export function stackRows(...parts: readonly Matrix64[]): Matrix64 {
  * @returns `factor` a, same shape.
  */
 export function scaled(a: Matrix64, factor: number): Matrix64 {
-  return { ...a, data: a.data.map((value) => value * factor) };
+  const data = new Float64Array(a.data.length);
+  for (let i = 0; i < data.length; i++) data[i] = a.data[i]! * factor;
+  return { ...a, data };
 }
 
 /**

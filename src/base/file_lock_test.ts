@@ -50,6 +50,7 @@ Deno.test("a lock ends with its process, however it ends", async () => {
       args: [
         "eval",
         "--no-lock",
+        "--no-config",
         `const { tryFileLock } = await import("${module}");
          await tryFileLock("${path}"); console.log("held");
          setInterval(() => {}, 1000);`,

@@ -167,6 +167,33 @@ Deno.test("experiment exits with 1 and names the tensor where a weight is NaN", 
   );
 });
 
+Deno.test("experiment records no figure where finite weights overflow", async () => {
+  await withTinyFile(
+    (tiny) =>
+      tinyYaml(tiny, {
+        engine: "{ name: onnx }",
+        variants: "[{ method: original }]",
+        measure: `{ contexts: [32], perplexity: { text: "${tiny.test}" } }`,
+      }),
+    async (tiny, file) => {
+      await changeSafetensors(join(tiny.model, FILE), (header, data) => {
+        const [from, to] = header["model.norm.weight"]!.data_offsets as [
+          number,
+          number,
+        ];
+        const view = new DataView(data.buffer);
+        for (let at = from; at < to; at += 4) view.setFloat32(at, 3e38, true);
+      });
+      const run = await runExperiment(tiny, [file, "--out", tiny.out]);
+      assertEquals(run.code, 1, run.stderr);
+      assertStringIncludes(run.stderr, "its NLL must be finite");
+      const results = await Deno.readTextFile(join(tiny.out, "results.jsonl"));
+      const record = JSON.parse(results);
+      assertEquals([record.status, record.metrics], ["failed", undefined]);
+    },
+  );
+});
+
 Deno.test("convert exits with 2 and one line for ranks and widths that heads cannot have", async () => {
   await withTinyFile(tinyYaml, async (tiny) => {
     for (

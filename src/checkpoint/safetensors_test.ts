@@ -177,6 +177,36 @@ Deno.test("openSafetensorsIndex() refuses an index that does not fit its shards"
   });
 });
 
+Deno.test("openSafetensorsIndex() follows links of Hugging Face's cache, and no others", async () => {
+  await inFolder(async (folder) => {
+    for (const [place, name] of [["blobs", "0a1b"], ["elsewhere", "0a1b"]]) {
+      const snapshot = `${folder}/${place}/repo/snapshots/c0ffee`;
+      await Deno.mkdir(snapshot, { recursive: true });
+      const target = place === "blobs"
+        ? `${folder}/${place}/repo/blobs`
+        : `${folder}/${place}/repo/other`;
+      await Deno.mkdir(target);
+      await writeSafetensors(`${target}/${name}`, [item("a", [1], [7])]);
+      await Deno.symlink(`${target}/${name}`, `${snapshot}/one.safetensors`);
+      await Deno.writeTextFile(
+        `${snapshot}/model.safetensors.index.json`,
+        '{"weight_map":{"a":"one.safetensors"}}',
+      );
+      if (place === "blobs") {
+        const { tensors } = await openSafetensorsIndex(snapshot);
+        assertEquals((await tensors.read("a")).data, Float32Array.of(7));
+        tensors.close();
+      } else {
+        await assertRejects(
+          () => openSafetensorsIndex(snapshot),
+          CheckpointError,
+          "one.safetensors links to",
+        );
+      }
+    }
+  });
+});
+
 Deno.test("openSafetensors() refuses every truncation of a file", async () => {
   await inFolder(async (folder) => {
     const path = `${folder}/x.safetensors`;

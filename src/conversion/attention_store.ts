@@ -8,7 +8,7 @@ import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import type { Attention, Linear } from "../model/decoder.ts";
 
 /** Attentions that are kept in memory take at most this. */
-const BUDGET_BYTES = 2e9;
+const BUDGET_BYTES = 512 * 2 ** 20;
 
 /** A tensor in the file. */
 interface Stored {
@@ -29,7 +29,7 @@ type Field =
 
 /** How a store keeps what it is given. */
 export interface AttentionStoreOptions {
-  /** @default 2 GB */
+  /** @default 512 MiB */
   readonly budgetBytes?: number;
   /** Where its file is made. @default scratch/ of the suite's cache folder */
   readonly folder?: string;

@@ -74,6 +74,30 @@ Deno.test("compare --fail-over exits 1 where the second run is worse, 0 where th
   });
 });
 
+Deno.test("compare finds published runs by name, and a run in the only folder of a path", async () => {
+  const published = await runVerbTask("compare", [
+    "quickstart",
+    "results/published/quickstart/results.jsonl",
+  ]);
+  assertEquals(published.code, 0, published.stderr);
+  assertMatch(published.stdout, /^A {2}results.published.quickstart$/m);
+  await withSampleRun(SMALL, async (run) => {
+    const above = await Deno.makeTempDir({ prefix: "compare-" });
+    try {
+      await Deno.rename(run, join(above, "one"));
+      const only = await runVerbTask("compare", [above, join(above, "one")]);
+      assertEquals(only.code, 0, only.stderr);
+      await Deno.mkdir(join(above, "two", "cells"), { recursive: true });
+      const several = await runVerbTask("compare", [above, above]);
+      assertEquals(several.code, 2);
+      assertMatch(several.stderr, /holds 2 runs: name one of one, two$/m);
+      await Deno.rename(join(above, "one"), run);
+    } finally {
+      await Deno.remove(above, { recursive: true });
+    }
+  });
+});
+
 Deno.test("compare refuses in one line, exit 2", async () => {
   await withSampleRun(SMALL, async (run) => {
     for (

@@ -1,6 +1,7 @@
 // The estimate verb as a user meets it.
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildGguf, f32Tensor } from "../src/checkpoint/testdata/build_gguf.ts";
@@ -78,6 +79,50 @@ Deno.test("estimate reads a config.json, a folder and a GGUF's header, and no we
       ]);
     }
   } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("estimate fetches config.json alone of a hub id, once", async () => {
+  const bytes = await Deno.readFile(join(GOLDEN, "config.json"));
+  const asked: string[] = [];
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      const name = new URL(request.url).pathname.split("/").at(-1)!;
+      asked.push(name);
+      if (name !== "config.json") return new Response(null, { status: 404 });
+      const digest = createHash("sha1").update(`blob ${bytes.length}\0`)
+        .update(bytes).digest("hex");
+      return new Response(request.method === "HEAD" ? null : bytes.slice(), {
+        headers: {
+          "x-repo-commit": "0".repeat(40),
+          "etag": `"${digest}"`,
+          "content-length": String(bytes.length),
+        },
+      });
+    },
+  );
+  const folder = await Deno.makeTempDir({ prefix: "estimate-hub-" });
+  const env = {
+    HF_ENDPOINT: `http://127.0.0.1:${server.addr.port}`,
+    TRANSMLA_CACHE: folder,
+  };
+  const args = [
+    "some/model",
+    ...["--qk-rope-head-dim", "8", "--kv-lora-rank", "24"],
+  ];
+  try {
+    const first = await runVerbTask("estimate", args, env);
+    assertEquals([first.code, first.stderr], [0, ""]);
+    assertEquals(new Set(asked), new Set(["config.json"]));
+    const count = asked.length;
+    const again = await runVerbTask("estimate", args, env);
+    assertEquals([again.code, asked.length], [0, count]);
+    assertEquals(again.stdout, first.stdout);
+    assertEquals(cacheRows(first.stdout)[1]!.slice(0, 2), ["m8 r24", "32"]);
+  } finally {
+    await server.shutdown();
     await Deno.remove(folder, { recursive: true });
   }
 });

@@ -39,14 +39,9 @@ differences B minus A, and what the runs were made with where it differs.
   --format F    ${FORMATS.join(", ")}; default: table
   --fail-over METRIC=N[%]
                 exit 1 where B is worse than A by more than N in the metric's
-                unit, or N % of A; repeatable. Metrics: ${
-  TOLERABLE_METRICS.slice(0, 3).join(", ")
-},
-                ${TOLERABLE_METRICS.slice(3, 6).join(", ")},
-                ${TOLERABLE_METRICS.slice(6, 8).join(", ")},
-                ${TOLERABLE_METRICS.slice(8, 10).join(", ")},
-                ${TOLERABLE_METRICS.slice(10).join(", ")};
-                a measure alone is its first
+                unit, or N % of A; repeatable. METRIC is one of
+${TOLERABLE_METRICS.map((metric) => `                  ${metric}`).join("\n")}
+                or a measure, which is its first
   --help        this text
 
 ΔNLL is the mean difference over the same windows (paired, Student's t); it is

@@ -47,8 +47,9 @@ const HELP = `deno task estimate MODEL [options]
 What cache and conversion of a model will take, by arithmetic, with the
 equations: no weight is read, and of the hub only config.json.
 
-  MODEL                  ${Object.keys(MODEL_PRESETS).join(", ")},
-                         an alias, a folder, a config.json, a .gguf or a hub id
+  MODEL                  a folder, a config.json, a .gguf, a hub id, an alias, or one of
+                         ${Object.keys(MODEL_PRESETS).slice(0, 4).join(", ")},
+                         ${Object.keys(MODEL_PRESETS).slice(4).join(", ")}
   --qk-rope-head-dim M,...  dims that keep RoPE
   --kv-lora-rank R,...   widths of the latent; full: 2·G·d - m
                          default: the paper's cuts of -68.75, -81.25 and -87.5 %,
@@ -146,6 +147,9 @@ function widthsOf(flags: Flags, config: ModelConfig): LatentWidths[] {
   if (asked === undefined) {
     const usual = paperLatentWidths(config);
     if (rotary === undefined) return usual;
+    for (const m of rotary) {
+      checkLatentWidths(config, { qkRopeHeadDim: m, kvLoraRank: 1 });
+    }
     const kept = usual.map(latentCacheElements);
     return rotary.flatMap((m) =>
       kept.filter((elements) => elements > m).map((elements) => ({

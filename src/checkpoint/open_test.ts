@@ -122,6 +122,13 @@ Deno.test("openCheckpoint() refuses cached weights that are not the alias's", as
       CheckpointError,
       "b179c9523d0e",
     );
+    // Cut off, as by a disk that was full.
+    await Deno.truncate(`${folder}/SmolLM2-135M-Instruct.Q4_1.gguf`, 100);
+    await assertRejects(
+      () => openCheckpoint("smollm2-135m-q4_1", { cache }),
+      CheckpointError,
+      "remove the folder to download it again",
+    );
   });
 });
 

@@ -75,6 +75,9 @@ export function leadHtml(series: readonly Series[], run: RunData): string {
   }</dl>`;
 }
 
+/** Lines of missing cells that are shown unfolded. */
+const OPEN_LINES = 12;
+
 /** What could not be read, what is missing, which model was had and what was merged. */
 export function warningsHtml(run: RunData): string {
   const lines = missingLines(run);
@@ -88,7 +91,9 @@ export function warningsHtml(run: RunData): string {
     ...lines.length === 0 ? [] : [
       `<div class="warning sans"><p>Partial: ${
         escapeHtml(missingCells(run))
-      }.</p><details class="print"><summary>Missing cells</summary><ul>${
+      }.</p><details class="print"${
+        lines.length <= OPEN_LINES ? " open" : ""
+      }><summary>Missing cells</summary><ul>${
         lines.map((line) => `<li>${escapeHtml(line)}</li>`).join("")
       }</ul></details></div>`,
     ],

@@ -3,6 +3,7 @@
 // path against the dense solver on a layer that it can decompose.
 
 import { join } from "node:path";
+import process from "node:process";
 import { InputError } from "../src/base/errors.ts";
 import { type Matrix64, tensor, zeros64 } from "../src/base/tensor.ts";
 import {
@@ -19,8 +20,12 @@ import {
   type BalanceOptions,
   type RotatedLayer,
 } from "../src/conversion/balanced_spectrum.ts";
-import { directionsFor, jointPca } from "../src/conversion/joint_pca.ts";
-import { balancedGram, jointSpectrum } from "../src/conversion/joint_pca.ts";
+import {
+  balancedGram,
+  directionsFor,
+  jointPca,
+  jointSpectrum,
+} from "../src/conversion/joint_pca.ts";
 import { rotatedGram } from "../src/conversion/key_value_gram.ts";
 import { affineMatrix } from "../src/conversion/merge_heads.ts";
 import { rotateKeys } from "../src/conversion/methods/partial_rope.ts";
@@ -320,16 +325,21 @@ async function dump(
   await write("values.f32", attention.vProj.weight.data);
 }
 
-/** Wall seconds by stage. */
+/** Seconds by stage. */
 class Clock {
-  readonly seconds: Record<string, number> = {};
+  readonly seconds: Record<string, { wall: number; cpu: number }> = {};
 
   async time<T>(stage: string, work: () => Promise<T>): Promise<T> {
     const start = performance.now();
+    const before = process.cpuUsage();
     try {
       return await work();
     } finally {
-      this.seconds[stage] = (performance.now() - start) / 1000;
+      const { user, system } = process.cpuUsage(before);
+      this.seconds[stage] = {
+        wall: (performance.now() - start) / 1000,
+        cpu: (user + system) / 1e6,
+      };
     }
   }
 }

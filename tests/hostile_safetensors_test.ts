@@ -113,6 +113,13 @@ const CASES: readonly HostileModel[] = [
     says: [FILE, `"${NORM}"`, "too many elements"],
   },
   {
+    what: "with a hundred thousand axes",
+    change: header((entries) => {
+      entries[NORM]!.shape = [64, ...Array(1e5).fill(1)];
+    }),
+    says: [FILE, `"${NORM}"`, "at most 8 axes: current number is 100001"],
+  },
+  {
     what: "with a shape of its own",
     change: header((entries) => {
       entries[NORM]!.shape = [8, 8];

@@ -23,6 +23,9 @@ import type { TensorInfo, TensorSource } from "./tensor_source.ts";
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 
+/** Weights of language models have two; convolutions over video five. */
+const MAX_AXES = 8;
+
 const STORED_DTYPES: Readonly<Record<string, DType>> = {
   F32: "f32",
   F16: "f16",
@@ -147,6 +150,11 @@ function checkEntry(
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
     return fail(`its shape is not a list of sizes: ${excerpt(shape)}`);
+  }
+  if (shape.length > MAX_AXES) {
+    return fail(
+      `it must have at most ${MAX_AXES} axes: current number is ${shape.length}`,
+    );
   }
   if (
     !Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)

@@ -6,6 +6,7 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { CheckpointError } from "../base/errors.ts";
 import { excerpt, oneLine } from "../base/excerpt.ts";
 import { bytesWithoutToken } from "./byte_coverage.ts";
+import { stepProblem } from "./steps.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -42,6 +43,10 @@ export function openTokenizer(
   if (!Array.isArray(added)) throw malformed("added_tokens must be an array");
   const vocabSize = checkVocabulary(model.vocab, type, added, embeddingRows);
   if (type === "BPE") checkMerges(model);
+  for (const part of ["normalizer", "pre_tokenizer", "decoder"] as const) {
+    const problem = stepProblem(root[part], part);
+    if (problem !== undefined) throw malformed(problem);
+  }
   let library: LibraryTokenizer;
   try {
     library = new LibraryTokenizer({
@@ -50,7 +55,8 @@ export function openTokenizer(
       added_tokens: added,
       normalizer: root.normalizer ?? null,
       pre_tokenizer: withUnicodeDigits(root.pre_tokenizer ?? null),
-      post_processor: root.post_processor ?? null,
+      // It adds special tokens, which no text is encoded with here.
+      post_processor: null,
       decoder: root.decoder ?? null,
     }, { clean_up_tokenization_spaces: false });
   } catch (error) {
@@ -94,9 +100,10 @@ class JsonTokenizer implements Tokenizer {
 
   encode(text: string): Int32Array {
     if (this.#lostBytes.size > 0) this.#refuseLostBytes(text);
-    const { ids, tokens } = this.#library.encode(text, {
-      add_special_tokens: false,
-    });
+    const { ids, tokens } = inOneLine(
+      "encode a text",
+      () => this.#library.encode(text, { add_special_tokens: false }),
+    );
     // The library gives undefined for a token outside the vocabulary, which an
     // Int32Array would silently store as 0.
     for (let i = 0; i < ids.length; i++) {
@@ -140,10 +147,24 @@ class JsonTokenizer implements Tokenizer {
         );
       }
     }
-    return this.#library.decode(list, {
-      skip_special_tokens: false,
-      clean_up_tokenization_spaces: false,
-    });
+    return inOneLine("decode token ids", () =>
+      this.#library.decode(list, {
+        skip_special_tokens: false,
+        clean_up_tokenization_spaces: false,
+      }));
+  }
+}
+
+/** What the library meets in a step only when it runs it. */
+function inOneLine<T>(action: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new CheckpointError(
+      `Cannot ${action} with this tokenizer: ${
+        oneLine(error instanceof Error ? error.message : String(error))
+      }`,
+    );
   }
 }
 

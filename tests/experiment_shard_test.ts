@@ -26,7 +26,8 @@ import { type TinyRun, tinyYaml } from "./fixtures/tiny_run.ts";
 
 /** Cells that a process has measured itself, of its JSON log. */
 function measuredIn(stderr: string): string[] {
-  return stderr.trimEnd().split("\n").map((line) => JSON.parse(line))
+  return stderr.split("\n").filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line))
     .flatMap((event) => event.type === "cellEnd" ? [event.record.cell] : []);
 }
 

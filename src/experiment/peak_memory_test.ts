@@ -24,7 +24,9 @@ Deno.test("PeakMemoryMeter forgets on reset() what was before, where the system 
     );
     // What is moved to a buffer of nothing is given back at once.
     large.transfer(0);
-    assert(meter.read().bytes >= high);
+    // The kernel counts pages by processor, and adds up now and then.
+    const still = meter.read().bytes;
+    assert(still > high - 10 * MEBIBYTE, `${still} after ${high}`);
     meter.reset();
     const { bytes } = meter.read();
     assert(bytes < high - 150 * MEBIBYTE, `${bytes} after ${high}`);

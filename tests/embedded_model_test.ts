@@ -27,10 +27,10 @@ const FOLDER = join(ROOT, "src/checkpoint/embedded");
 const MAX_BYTES = 8_000_000;
 
 /** Nats; torch and ONNX Runtime add up f32 products in other orders. */
-const NLL_TOLERANCE = 1e-4;
+const NLL_TOLERANCE = 1e-5;
 
 /** Weights rounded to f32, carried through four layers to logits of about 10. */
-const F32_LOGITS = 1e-3;
+const F32_LOGITS = 5e-5;
 
 const { files } = MODEL_ALIASES["embedded"]!;
 const training = JSON.parse(

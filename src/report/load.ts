@@ -3,6 +3,7 @@
 // holds the same records.
 
 import { InputError } from "../base/errors.ts";
+import { oneLine as shortLine } from "../base/excerpt.ts";
 import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
 import { parsePlainYaml } from "../experiment/plain_yaml.ts";
@@ -309,7 +310,7 @@ async function readJson(path: string): Promise<unknown> {
 function oneLine(error: unknown, where: string): string {
   if (error instanceof InputError) return error.message;
   const message = error instanceof Error ? error.message : String(error);
-  return `Cannot read ${where}: ${message.split("\n")[0]}`;
+  return `Cannot read ${where}: ${shortLine(message)}`;
 }
 
 function unique(values: readonly string[]): string[] {

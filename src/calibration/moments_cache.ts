@@ -161,7 +161,7 @@ async function makeMoments(
     await session.close();
   }
   return keeper.inMemory === undefined
-    ? momentsOnDisk(sha256, folder!, keeper.tokens, config)
+    ? momentsOnDisk(sha256, folder!, keeper.tokens, config, keeper.stamps)
     : momentsInMemory(sha256, keeper.inMemory);
 }
 
@@ -173,6 +173,8 @@ class MomentsKeeper {
   /** Undefined while all of them are on disk. */
   inMemory: LayerMoments[] | undefined;
   tokens = 0;
+  /** Of the files as they were written, by path. */
+  readonly stamps = new Map<string, string>();
   readonly #folder: string | undefined;
   readonly #config: DecoderModel["config"];
   readonly #warn: MomentsSupply["warn"];
@@ -204,8 +206,10 @@ class MomentsKeeper {
 
   async #write(layer: number, moments: LayerMoments): Promise<void> {
     await Deno.mkdir(this.#folder!, { recursive: true });
-    await writeMomentsFile(layerPath(this.#folder!, layer), moments);
+    const path = layerPath(this.#folder!, layer);
+    await writeMomentsFile(path, moments);
     this.#written.push(layer);
+    this.stamps.set(path, await stampOf(path));
   }
 
   async #readBack(reason: string): Promise<void> {
@@ -300,18 +304,21 @@ async function stampOf(path: string): Promise<string> {
   return `${size} ${mtime?.getTime()} ${ino}`;
 }
 
+/** @param written Stamps of files that this process wrote: they are not hashed again while they stay as they were. */
 function momentsOnDisk(
   sha256: string,
   folder: string,
   tokens: number,
   config: DecoderModel["config"],
+  written: ReadonlyMap<string, string> = new Map(),
 ): ModelMoments {
   return {
     sha256,
     tokens,
     async layer(index) {
       const path = layerPath(folder, index);
-      const verified = checkedFiles.get(path)?.stamp === await stampOf(path);
+      const known = written.get(path) ?? checkedFiles.get(path)?.stamp;
+      const verified = known === await stampOf(path);
       return await readMomentsFile(path, config.hiddenSize, { verified });
     },
   };

@@ -188,8 +188,8 @@ Deno.test("joinRuns() ranks together only what was measured on the same model, t
       const runs = await loadRunGroups([first, second]);
       // One experiment, one engine and machine: told apart by their ids.
       assertEquals(runs.map(({ name }) => name), [
-        "sample, 5a4d91e0",
-        "sample, cccccccc",
+        "sample · 5a4d91e0",
+        "sample · cccccccc",
       ]);
       assertEquals(joinRuns(runs).differences, []);
       assert(joinRuns(runs).front !== null);

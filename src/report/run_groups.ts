@@ -60,10 +60,10 @@ function nameRuns(runs: readonly RunData[]): NamedRun[] {
     (run) => [experiment(run), run.runIds[0]!.slice(0, 8)],
   ];
   const names = ways.map((way) =>
-    runs.map((run) => way(run).filter((part) => part !== "").join(", "))
+    runs.map((run) => way(run).filter((part) => part !== "").join(" · "))
   );
   const chosen = names.find((all) => new Set(all).size === runs.length) ??
-    runs.map((run, i) => `${experiment(run)}, run ${i + 1}`);
+    runs.map((run, i) => `${experiment(run)} · run ${i + 1}`);
   return runs.map((run, i) => ({ name: chosen[i]!, run }));
 }
 

@@ -27,7 +27,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const NOT_COUNTED: readonly RegExp[] = [
   /^tests\/fuzz_\w+_test\.ts$/,
   /^tests\/(engine_parity|experiment_kill|laws|wide_layer)_test\.ts$/,
-  /^src\/linalg\/top_eigen_test\.ts$/,
+  /^src\/linalg\/top_eigen_spectra_test\.ts$/,
 ];
 
 /** Names of profiles, as Deno gives them. */

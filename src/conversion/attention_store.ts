@@ -8,7 +8,7 @@ import { cacheFolder } from "../checkpoint/cache_folder.ts";
 import type { Attention, Linear } from "../model/decoder.ts";
 
 /** Attentions that are kept in memory take at most this. */
-const BUDGET_BYTES = 512 * 2 ** 20;
+const BUDGET_BYTES = 256 * 2 ** 20;
 
 /** A tensor in the file. */
 interface Stored {
@@ -27,9 +27,12 @@ type Field =
     readonly bias: Stored | undefined;
   };
 
+/** A model has no end that anyone is told of: its file is closed when nobody holds it any more. */
+const openFiles = new FinalizationRegistry<Deno.FsFile>((file) => file.close());
+
 /** How a store keeps what it is given. */
 export interface AttentionStoreOptions {
-  /** @default 512 MiB */
+  /** @default 256 MiB */
   readonly budgetBytes?: number;
   /** Where its file is made. @default scratch/ of the suite's cache folder */
   readonly folder?: string;
@@ -143,9 +146,11 @@ export class AttentionStore {
   }
 
   async #append({ shape, data }: Tensor): Promise<Stored> {
-    this.#file ??= await scratchFile(
-      this.#folder ?? join(cacheFolder(), "scratch"),
-    );
+    if (this.#file === undefined) {
+      const folder = this.#folder ?? join(cacheFolder(), "scratch");
+      this.#file = await scratchFile(folder);
+      openFiles.register(this, this.#file);
+    }
     const offset = this.#end;
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     // Seek and write belong together: another call must not come between.

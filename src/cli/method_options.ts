@@ -34,8 +34,8 @@ export function methodOptions(method: Method): MethodOption[] {
   }));
 }
 
-/** What of JSON Schema the options of methods use. */
-interface ValueSchema {
+/** What of JSON Schema options and keys use. */
+export interface ValueSchema {
   readonly type?: unknown;
   readonly anyOf?: unknown;
   readonly enum?: unknown;
@@ -47,8 +47,12 @@ interface ValueSchema {
   readonly exclusiveMaximum?: unknown;
 }
 
-/** The values that a schema takes, in words. */
-function allowedText(schema: ValueSchema): string {
+/**
+ * The values that a schema takes, in words.
+ *
+ * @param schema Of one value.
+ */
+export function allowedText(schema: ValueSchema): string {
   if (Array.isArray(schema.anyOf)) {
     return schema.anyOf.map(allowedText).join(", or ");
   }

@@ -6,6 +6,7 @@ import type { CalibrationOptions } from "../calibration/options.ts";
 import type { Method } from "../conversion/method.ts";
 import { ENGINE_NAMES } from "../engine/open.ts";
 import type { EngineName } from "../engine/engine.ts";
+import { measureSchema } from "./measure_schema.ts";
 import type { VariantRecord } from "./record.ts";
 
 /** The figures that a report can be asked for. */
@@ -199,11 +200,7 @@ export const VARIANT_KEYS = [
   "exclude",
 ] as const;
 
-const contexts = z.array(z.int().min(2).max(1 << 24)).min(1).describe(
-  "Context lengths in tokens",
-);
 const seed = z.int().min(0).max(0xffffffff);
-const tokenBudget = z.union([z.literal("all"), z.int().min(2)]);
 
 /**
  * Builds the schema of an experiment file from the methods that exist: the
@@ -218,25 +215,35 @@ export function experimentSchema(methods: readonly Method[]) {
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/).describe(
       "Lower case, digits and hyphens; names the result folder",
     ),
-    description: z.string().optional(),
+    description: z.string().optional().describe(
+      "One line, shown by deno task list and in reports",
+    ),
     model: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe(
         "Alias, hub id, path or synthetic:NAME; a list: the first that can be had",
       ),
     calibration: z.strictObject({
-      text: z.string().min(1),
-      samples: z.int().min(1).default(128),
-      tokens: z.int().min(2).default(256),
-      seed: seed.optional().describe("Default: 42"),
+      text: z.string().min(1).describe(
+        "Name of a text (deno task list texts) or file:PATH; synthetic with synthetic models",
+      ),
+      samples: z.int().min(1).default(128).describe("Sequences sampled"),
+      tokens: z.int().min(2).default(256).describe("Tokens of each sequence"),
+      seed: seed.optional().describe("Of the sample; default: 42"),
       seeds: z.array(seed).min(1).optional().describe(
         "Instead of seed: every converted variant is made and measured once for each",
       ),
-      passes: z.literal([1, 2]).default(2),
-    }).optional(),
+      passes: z.literal([1, 2]).default(2).describe(
+        "1: moments of the original only; 2: again after partial RoPE, as the official code",
+      ),
+    }).optional().describe(
+      "What text conversions are calibrated on; needed where a variant is converted",
+    ),
     engine: z.strictObject({
       name: z.enum(ENGINE_NAMES as readonly [EngineName, ...EngineName[]])
-        .default("onnx"),
-      dtype: z.enum(["f32", "f16"]).default("f32"),
+        .default("onnx").describe("What runs the models"),
+      dtype: z.enum(["f32", "f16"]).default("f32").describe(
+        "Element type of weights",
+      ),
       device: z.enum(["cpu", "webgpu"]).describe(
         "Default: webgpu with engine webgpu, cpu with others",
       ).optional(),
@@ -252,71 +259,40 @@ export function experimentSchema(methods: readonly Method[]) {
       threads: z.int().min(1).describe(
         "CPU threads of engines other than webgpu; default: all cores",
       ).optional(),
-    }).prefault({}),
-    variants: z.array(z.discriminatedUnion("method", [first, ...rest])).min(1),
-    measure: z.strictObject({
-      contexts: contexts.optional(),
-      perplexity: z.strictObject({
-        text: z.string().min(1),
-        tokens: tokenBudget.default("all"),
-        contexts: contexts.optional(),
-        batch: z.int().min(1).optional(),
-      }).optional(),
-      divergence: z.strictObject({
-        text: z.string().min(1),
-        tokens: z.int().min(2).default(32768),
-        contexts: contexts.optional(),
-        continuation: z.union([
-          z.literal(false),
-          z.strictObject({
-            prompts: z.int().min(1).default(2),
-            promptTokens: z.int().min(1).default(64),
-            tokens: z.int().min(1).default(48),
-          }),
-        ]).prefault({}).describe(
-          "Prompts that original and variant continue greedily, at the longest context; false: none",
-        ),
-      }).optional().describe(
-        "KL divergence and top-1 agreement of each variant's predictions to the original's",
-      ),
-      cache: z.strictObject({
-        contexts: contexts.optional(),
-        slackBytes: z.int().min(0).default(0),
-        memoryGrowth: z.boolean().optional().describe(
-          "Also measure how the device's memory grows with the cache, once a variant (engine webgpu)",
-        ),
-      }).optional(),
-      throughput: z.strictObject({
-        contexts: contexts.optional(),
-        batch: z.union([z.literal("auto"), z.int().min(1)]).default("auto"),
-        memoryBudget: z.string().regex(/^\d+(\.\d+)? ?([KMGT]i?)?B$/).describe(
-          "For instance 24GiB",
-        ).optional(),
-        repetitions: z.int().min(1).default(5),
-        steps: z.int().min(1).default(16),
-        warmups: z.int().min(0).default(1),
-      }).optional(),
-    }),
+    }).prefault({}).describe("How models are run"),
+    variants: z.array(z.discriminatedUnion("method", [first, ...rest])).min(1)
+      .describe("The original and its conversions, in the order of tables"),
+    measure: measureSchema.describe("What is measured of each variant"),
     report: z.strictObject({
-      baseline: z.string().default("original"),
+      baseline: z.string().default("original").describe(
+        "Label or method of the variant that others are compared with",
+      ),
       figures: z.array(z.enum(FIGURES)).default([
         "perplexity-by-cache",
         "throughput-by-context",
         "pareto",
-      ]),
-    }).prefault({}),
+      ]).describe("Figures of the report, in order"),
+    }).prefault({}).describe("What the report shows"),
     expect: z.array(z.strictObject({
       variant: z.string().min(1).describe("A glob over variant labels"),
       metric: z.enum(CHECKABLE_METRICS).describe("Measure and field"),
-      contextTokens: z.int().min(2).optional(),
-      value: z.number(),
-      relative: z.number().min(0).optional(),
-      absolute: z.number().min(0).optional(),
-      source: z.string().optional(),
-    })).default([]),
+      contextTokens: z.int().min(2).optional().describe(
+        "Only cells of this context; default: of all",
+      ),
+      value: z.number().describe("What the figure must be"),
+      relative: z.number().min(0).optional().describe(
+        "Allowed |measured - value| / |value|; one of relative and absolute is needed",
+      ),
+      absolute: z.number().min(0).optional().describe(
+        "Allowed |measured - value|",
+      ),
+      source: z.string().optional().describe("Where the figure comes from"),
+    })).default([]).describe(
+      "Figures that must be met: one that is not makes the exit code 1",
+    ),
     timeoutSeconds: z.number().positive().max(MAX_TIMEOUT_SECONDS).default(
       7200,
-    ),
+    ).describe("A cell that takes longer is ended and recorded as timeout"),
   });
 }
 
@@ -348,9 +324,15 @@ function variantSchema(method: Method) {
   if (Object.keys(options).length === 0) return z.strictObject(base);
   return z.strictObject({
     ...base,
-    matrix: z.strictObject(lists).optional(),
-    include: z.array(z.strictObject(options)).optional(),
-    exclude: z.array(z.strictObject(options)).optional(),
+    matrix: z.strictObject(lists).optional().describe(
+      "Lists of values of options; every combination is a variant",
+    ),
+    include: z.array(z.strictObject(options)).optional().describe(
+      "Further variants beside those of the matrix",
+    ),
+    exclude: z.array(z.strictObject(options)).optional().describe(
+      "Combinations to leave out: those that have all values of an entry",
+    ),
   });
 }
 
@@ -363,7 +345,8 @@ function withoutDefault(schema: z.ZodType): z.ZodType {
   ) {
     inner = inner.unwrap() as z.ZodType;
   }
-  return inner;
+  const { description } = schema;
+  return description === undefined ? inner : inner.describe(description);
 }
 
 /**

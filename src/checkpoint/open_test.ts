@@ -6,6 +6,8 @@ import {
   UnavailableError,
 } from "../base/errors.ts";
 import { tensor } from "../base/tensor.ts";
+import { refuseOtherBytes } from "./alias_files.ts";
+import { MODEL_ALIASES } from "./model_aliases.ts";
 import { openCheckpoint, openFirstCheckpoint } from "./open.ts";
 import { writeCheckpointWeights } from "./safetensors_writer.ts";
 import { buildGguf, f32Tensor } from "./testdata/build_gguf.ts";
@@ -149,5 +151,37 @@ Deno.test("openFirstCheckpoint() takes the first that can be had and says why no
     // A broken file is not passed over in silence.
     await Deno.writeFile(path, GGUF.subarray(0, 100));
     await assertRejects(() => openFirstCheckpoint([path]), CheckpointError);
+  });
+});
+
+Deno.test("openCheckpoint() opens a model of the repository without a cache or a download", async () => {
+  await inFolder(async (cache) => {
+    const checkpoint = await openCheckpoint("embedded", { cache });
+    checkpoint.tensors.close();
+    assertEquals(checkpoint.id, "embedded");
+    assertEquals(checkpoint.configJson["hidden_size"], 256);
+    assertEquals([...Deno.readDirSync(cache)], []);
+  });
+});
+
+Deno.test("openCheckpoint() refuses an alias whose config.json or tokenizer.json is another", async () => {
+  await inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(CONFIG));
+    await writeCheckpointWeights(folder, ITEMS);
+    const opened = await openCheckpoint(folder);
+    const { files } = MODEL_ALIASES["embedded"]!;
+    // The weights pass: what is beside them is hashed, too.
+    const checkpoint = {
+      ...opened,
+      files: opened.files.map((file) => ({
+        ...file,
+        sha256: files["model.safetensors"]!,
+      })),
+    };
+    await assertRejects(
+      () => refuseOtherBytes(checkpoint, "embedded", folder),
+      CheckpointError,
+      `${folder}/config.json must be ${files["config.json"]}`,
+    );
   });
 });

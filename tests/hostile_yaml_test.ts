@@ -1,7 +1,12 @@
 // Hostile experiment files: refused at their line, in bounded time and memory.
 // experiment_file_test.ts and experiment_checks_test.ts have what is merely wrong.
 
-import { assert, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { InputError } from "../src/base/errors.ts";
 import { parseExperiment } from "../src/experiment/experiment_file.ts";
 import { assertRefusal } from "./fixtures/fuzz_verdict.ts";
@@ -200,6 +205,14 @@ for (const [what, text, says] of CASES) {
     assert(seconds < MAX_SECONDS, `it took ${seconds} s`);
   });
 }
+
+Deno.test("a long list of maps in one line is not taken for depth", () => {
+  const check = '{ "variant": "original", "metric": "cache.bytesPerToken", ' +
+    '"value": 1, "relative": 0.1 }';
+  const checks = Array(40).fill(check).join(", ");
+  const { expect } = parseExperiment(`${FILE}expect: [${checks}]\n`, "f.yaml");
+  assertEquals(expect.length, 40);
+});
 
 Deno.test("--set takes no tag, alias, control character or path through a value", () => {
   for (

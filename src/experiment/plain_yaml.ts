@@ -137,7 +137,8 @@ function sizeProblem(text: string): YamlProblem | undefined {
     if (token === "\x02" || token === "\x18" || token === "\x1f") continue;
     if (token === "[" || token === "{") brackets++;
     if (token === "]" || token === "}") brackets = Math.max(0, brackets - 1);
-    if (token === "-" || token === "?" || token === ":") indicators++;
+    // Inside brackets indicators do not nest.
+    if (brackets === 0 && /^[-?:]$/.test(token)) indicators++;
     if (token.startsWith("\n") || token.startsWith("\r")) indicators = 0;
     if (!/^[ \t]/.test(token) && ++tokens > MAX_TOKENS) {
       return {
@@ -146,8 +147,7 @@ function sizeProblem(text: string): YamlProblem | undefined {
           `found more than ${MAX_TOKENS} scalars, signs and line ends; allowed: at most ${MAX_TOKENS}`,
       };
     }
-    // Inside brackets indicators do not nest.
-    if (brackets > MAX_DEPTH || (brackets === 0 && indicators > MAX_DEPTH)) {
+    if (brackets > MAX_DEPTH || indicators > MAX_DEPTH) {
       return {
         offset,
         message:

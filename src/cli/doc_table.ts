@@ -27,7 +27,10 @@ export function docTable(
 }
 
 function cellText(cell: DocCell): string {
-  if (typeof cell === "string") return escapeMarkdown(cell);
+  // Code within a sentence stays code.
+  if (typeof cell === "string") {
+    return escapeMarkdown(cell).replaceAll("\\`", "`");
+  }
   if ("markdown" in cell) return cell.markdown;
   // GitHub splits a table's row at a bar even within code.
   return codeSpan(cell.code).replaceAll("|", "\\|");

@@ -20,6 +20,7 @@ export interface ConversionContext {
 
 /** What is worth recording of a layer's conversion. */
 export interface LayerReport {
+  /** Its index. */
   readonly layer: number;
   /** BKV's divisor of the nope keys; 1 where off. */
   readonly keyValueRatio?: number;
@@ -27,8 +28,9 @@ export interface LayerReport {
   readonly keptEnergy?: number;
   /** Total energy (trace) that the PCA saw, before any damping. */
   readonly totalEnergy?: number;
-  /** Eigenvalues at the cut: last kept, first dropped. */
+  /** The last eigenvalue that was kept. */
   readonly eigenvalueKept?: number;
+  /** The first that was dropped; absent at full rank. */
   readonly eigenvalueDropped?: number;
   /** Share of the key energy in the rotary part, 0-1. */
   readonly rotaryKeyEnergy?: number;

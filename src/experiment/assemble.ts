@@ -10,10 +10,13 @@ import type { Expectation, Experiment } from "./schema.ts";
 
 /** An expected figure beside the measured one; a line of checks.json. */
 export interface Check {
+  /** Of the cell. */
   readonly variantLabel: string;
-  /** "perplexity.value" */
+  /** Measure and field: "perplexity.value". */
   readonly metric: string;
+  /** Of the cell; absent for "conversion". */
   readonly contextTokens?: number;
+  /** What the experiment expects. */
   readonly expected: number;
   /** NaN, null in JSON, where it was not measured; so are difference and relative. */
   readonly measured: number;
@@ -23,6 +26,7 @@ export interface Check {
   readonly relative: number;
   /** Largest |difference| that passes. */
   readonly tolerance: number;
+  /** Whether it passes. */
   readonly ok: boolean;
   /** Why there is no measured figure. */
   readonly reason?: string;

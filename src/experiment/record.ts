@@ -26,11 +26,15 @@ export interface PerplexityMetrics {
   readonly meanNll: number;
   /** Standard error of meanNll over windows. */
   readonly stderr: number;
+  /** How many were scored. */
   readonly windows: number;
+  /** Tokens of each: contextTokens. */
   readonly windowTokens: number;
   /** windows · windowTokens */
   readonly tokens: number;
+  /** Name of the text. */
   readonly text: string;
+  /** Of its UTF-8 bytes. */
   readonly textSha256: string;
   /** Mean NLL of each window; makes paired differences possible after the fact. */
   readonly windowNll: readonly number[];
@@ -42,6 +46,7 @@ export interface PerplexityMetrics {
 
 /** A prompt continued greedily by the original and by a variant. */
 export interface ContinuationPair {
+  /** What both continue. */
   readonly prompt: string;
   /** What the original adds. */
   readonly original: string;
@@ -68,11 +73,15 @@ export interface DivergenceMetrics {
   readonly top1Agreement: number;
   /** Top-1 agreement of each window. */
   readonly windowAgreement: readonly number[];
+  /** How many were scored. */
   readonly windows: number;
+  /** Tokens of each: contextTokens. */
   readonly windowTokens: number;
   /** windows · windowTokens */
   readonly tokens: number;
+  /** Name of the text. */
   readonly text: string;
+  /** Of its UTF-8 bytes. */
   readonly textSha256: string;
   /** Absent where the experiment asks for none. */
   readonly continuations?: readonly ContinuationPair[];
@@ -88,6 +97,7 @@ export interface CacheMetrics {
   readonly bytesPerToken: number;
   /** Bytes of the live buffers after a prefill of measuredTokens. */
   readonly measuredBytes: number;
+  /** Tokens in the cache then. */
   readonly measuredTokens: number;
   /** 1 - bytesPerToken / the original's, 0-1. */
   readonly reduction: number;
@@ -103,15 +113,19 @@ export interface CacheMetrics {
 
 /** Speed with a cache of contextTokens tokens. */
 export interface ThroughputMetrics {
+  /** Sequences at once. */
   readonly batchSize: number;
+  /** batchSize · contextTokens / median prefill time. */
   readonly prefillTokensPerSecond: number;
   /** batchSize / median step time. */
   readonly decodeTokensPerSecond: number;
-  /** Timed steps, all repetitions together. */
+  /** Times taken, all repetitions together: one a step, or one for several where an engine submits them together. */
   readonly decodeSamples: number;
+  /** Timed prefills. */
   readonly repetitions: number;
-  /** Decode step time. */
+  /** Median time of a decode step. */
   readonly p50Ms: number;
+  /** 95th percentile of the same. */
   readonly p95Ms: number;
   /** Weights and cache, bytes. */
   readonly memoryBytes: number;
@@ -119,15 +133,19 @@ export interface ThroughputMetrics {
 
 /** One conversion. */
 export interface ConversionMetrics {
+  /** Time of the conversion without its calibration. */
   readonly wallSeconds: number;
   /** Time of the forward passes for moments, 0 where they came from the cache. */
   readonly calibrationWallSeconds: number;
+  /** Whether no forward pass was needed. */
   readonly calibrationCached: boolean;
   /** Calibration tokens of each pass. */
   readonly calibrationTokens: number;
   /** Names of the moments that it used, 16 hex digits each: one a calibrated model. */
   readonly momentsSha256?: readonly string[];
+  /** keptEnergy of each layer, 0-1. */
   readonly keptEnergyByLayer: readonly number[];
+  /** What is worth recording of each layer. */
   readonly layers: readonly LayerReport[];
   /** Options with every default and `auto` resolved. */
   readonly resolved: Readonly<Record<string, unknown>>;
@@ -135,30 +153,44 @@ export interface ConversionMetrics {
 
 /** A variant as the experiment file has it, defaults filled in. */
 export interface VariantRecord {
+  /** Its name; the options follow beside it. */
   readonly method: string;
   readonly [option: string]: unknown;
 }
 
 interface CellCommon {
+  /** Version of this format. */
   readonly schemaVersion: typeof SCHEMA_VERSION;
   /** The experiment's name. */
   readonly experiment: string;
+  /** The run's id. */
   readonly runId: string;
   /** The cell's id: 16 hex digits of the hash of all that decides its numbers. */
   readonly cell: string;
+  /** How it ended. */
   readonly status: CellStatus;
   /** One line; present unless status is "ok". */
   readonly error?: string;
+  /** The original. */
   readonly model: {
+    /** The name that was had. */
     readonly id: string;
+    /** Of the weight files. */
     readonly sha256: string;
+    /** As in config.json: "llama", "qwen2". */
     readonly modelType: string;
+    /** L */
     readonly numHiddenLayers: number;
+    /** D */
     readonly hiddenSize: number;
+    /** H */
     readonly numAttentionHeads: number;
+    /** G */
     readonly numKeyValueHeads: number;
+    /** d */
     readonly headDim: number;
   };
+  /** Method and options as the experiment has them, defaults filled in. */
   readonly variant: VariantRecord;
   /** Short and unique in the run: "transmla F4 m32 r88 bkv". */
   readonly variantLabel: string;
@@ -166,21 +198,28 @@ interface CellCommon {
   readonly calibrationSeed?: number;
   /** The label that cells of one variant share over calibration seeds: variantLabel is then "<variantGroup> s43". */
   readonly variantGroup?: string;
+  /** What ran it. */
   readonly engine: {
+    /** "reference", "onnx" or "webgpu". */
     readonly name: string;
+    /** "deno" or "dawn" of webgpu, "cpu" or "webgpu" of onnx. */
     readonly provider?: string;
+    /** Element type of weights. */
     readonly dtype: string;
     /** Element type of the KV cache, where it can differ from dtype. */
     readonly cacheDtype?: string;
+    /** The GPU, its driver with it. */
     readonly adapter?: string;
+    /** "software": it computes on the CPU. */
     readonly adapterKind?: "gpu" | "software";
   };
-  /** Absent for "conversion". */
+  /** The context; absent for "conversion". */
   readonly contextTokens?: number;
   /** Peak resident memory of the engine process, of peakMemoryScope. */
   readonly peakMemoryBytes: number;
   /** "cell": of this cell. "process" or absent: since the process began, where the system cannot count anew. */
   readonly peakMemoryScope?: "cell" | "process";
+  /** Time of the cell. */
   readonly wallSeconds: number;
   /** Of wallSeconds, by stage. */
   readonly stageSeconds?: StageSeconds;
@@ -188,7 +227,7 @@ interface CellCommon {
   readonly startSeconds?: number;
   /** Times that this cell ran the calibration text through a model. */
   readonly calibrationRuns?: number;
-  /** ISO 8601, UTC. */
+  /** When the cell began, ISO 8601, UTC. */
   readonly startedAt: string;
   /** Git commit of the suite, where known. */
   readonly commit?: string;

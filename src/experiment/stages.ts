@@ -24,7 +24,9 @@ export interface RunStages {
   readonly totalSeconds: number;
   /** In the order of STAGES. */
   readonly stages: readonly {
+    /** Its name. */
     readonly stage: Stage;
+    /** Of all cells together. */
     readonly seconds: number;
     /** Of totalSeconds, 0-1. */
     readonly share: number;

@@ -39,7 +39,7 @@ Deno.test("the second example of mod.ts runs and prints divergence and agreement
   assert(agreement > 0 && agreement <= 1, `agreement is ${agreement}`);
 });
 
-Deno.test("mod.ts exports what its example and CONTRIBUTING.md name", () => {
+Deno.test("mod.ts exports what its example and README.md name", () => {
   const names = ["openCheckpoint", "loadModel", "openTokenizer", "openText"];
   names.push("sampleCalibration", "collectMoments", "convertModel");
   names.push("windowStates", "divergence", "continueGreedily");
@@ -50,9 +50,9 @@ Deno.test("mod.ts exports what its example and CONTRIBUTING.md name", () => {
   assert(bench.METHODS.some(({ name }) => name === "transmla"));
 });
 
-Deno.test("the method of CONTRIBUTING.md converts every layer", async () => {
+Deno.test("the method of docs/adding-a-method.md converts every layer", async () => {
   const [source] = examplesOf(
-    await Deno.readTextFile(join(ROOT, "CONTRIBUTING.md")),
+    await Deno.readTextFile(join(ROOT, "docs/adding-a-method.md")),
   );
   const folder = await Deno.makeTempDir({ prefix: "transmla-method-" });
   try {

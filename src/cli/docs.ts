@@ -4,7 +4,11 @@
 import { InputError } from "../base/errors.ts";
 import { loadPublished } from "../report/mod.ts";
 import { experimentKeys, methodReference } from "./experiment_reference.ts";
-import { paperCuts, publishedRuns } from "./published_tables.ts";
+import {
+  paperCuts,
+  publishedRuns,
+  reproductionTolerances,
+} from "./published_tables.ts";
 import { recordTables } from "./record_reference.ts";
 import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
 
@@ -82,6 +86,7 @@ export const GENERATED: Readonly<
         await loadPublished("results/published", "../results/published"),
       ),
     cuts: paperCuts,
+    tolerances: reproductionTolerances,
   },
 };
 

@@ -8,6 +8,7 @@ import {
   paperLatentWidths,
 } from "../model/cache_arithmetic.ts";
 import { MODEL_PRESETS } from "../model/presets.ts";
+import { OTHER_ENGINE, SAME_ENGINE } from "../report/compare_verdicts.ts";
 import { formatNumber, formatSeconds } from "../report/format.ts";
 import type { RunData } from "../report/load.ts";
 import { machineName, modelNames } from "../report/protocol.ts";
@@ -78,5 +79,35 @@ export function paperCuts(): string {
         ];
       });
     }),
+  );
+}
+
+/** Within what figures of a run that is made again agree. */
+export function reproductionTolerances(): string {
+  const row = (
+    what: string,
+    unit: string,
+    name: "perplexity" | "kl" | "agreement" | "keptEnergy",
+  ): DocCell[] => [
+    what,
+    ...[SAME_ENGINE, OTHER_ENGINE].map((tolerances) =>
+      `${tolerances[name]}${unit}`
+    ),
+  ];
+  const both = (what: string, allowed: string): DocCell[] => [
+    what,
+    allowed,
+    allowed,
+  ];
+  return docTable(
+    ["Figure", "Same engine, provider and dtype", "Others"],
+    [
+      row("perplexity", " relative", "perplexity"),
+      row("KL divergence", " relative", "kl"),
+      row("top-1 agreement", "", "agreement"),
+      row("energy kept by each layer", "", "keptEnergy"),
+      both("numbers and bytes of the cache", "equal"),
+      both("speeds", "only with --timings RATIO"),
+    ],
   );
 }

@@ -140,7 +140,8 @@ const common = {
   commit: z.string().optional(),
 };
 
-const record = z.discriminatedUnion("measure", [
+/** A cell's file; unknown fields are left as they are. */
+export const recordSchema = z.discriminatedUnion("measure", [
   z.looseObject({
     ...common,
     measure: z.literal("perplexity"),
@@ -180,7 +181,7 @@ const record = z.discriminatedUnion("measure", [
  * @throws {InputError} If a field is missing or wrong; the message is one line.
  */
 export function parseCell(value: unknown, where: string): CellRecord {
-  return parseAs(record, value, where) as unknown as CellRecord;
+  return parseAs(recordSchema, value, where) as unknown as CellRecord;
 }
 
 /**

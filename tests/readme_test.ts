@@ -1,4 +1,4 @@
-// What the documents say exists.
+// Tasks are described and there; README.md has its results and its tree.
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,11 +7,6 @@ import deno from "../deno.json" with { type: "json" };
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
-
-// Words that stand for any task.
-const PLACEHOLDERS = new Set(["..."]);
-
 const tasks: Readonly<
   Record<string, { command: string; description: string }>
 > = deno.tasks;
@@ -19,21 +14,6 @@ const tasks: Readonly<
 function read(document: string): Promise<string> {
   return Deno.readTextFile(join(ROOT, document));
 }
-
-Deno.test("every task that a document names exists", async () => {
-  let named = 0;
-  for (const document of DOCUMENTS) {
-    const found = (await read(document)).matchAll(
-      /\bdeno(?:@[\d.]+)? task ([\w-]+|\.\.\.)/gm,
-    );
-    for (const [, task] of found) {
-      if (PLACEHOLDERS.has(task!)) continue;
-      assert(task! in tasks, `${document} names the task ${task}`);
-      named++;
-    }
-  }
-  assert(named >= 4, `only ${named} tasks are named`);
-});
 
 Deno.test("every task is described and states its permissions", () => {
   for (const [name, { command, description }] of Object.entries(tasks)) {
@@ -47,32 +27,6 @@ Deno.test("every file that a task runs exists", async () => {
     for (const [file] of command.matchAll(/\bsrc\/\S+\.ts\b/g)) {
       const info = await Deno.stat(join(ROOT, file)).catch(() => undefined);
       assert(info?.isFile, `${name} runs ${file}`);
-    }
-  }
-});
-
-Deno.test("links of the documents lead to files", async () => {
-  for (const document of [...DOCUMENTS, "src/std/README.md"]) {
-    const text = await read(document);
-    const folder = join(ROOT, document, "..");
-    for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)|src="([^"]+)"/g)) {
-      if (target === undefined || /^(https?:|#)/.test(target)) continue;
-      const path = join(folder, target.split("#")[0]!);
-      const info = await Deno.stat(path).catch(() => undefined);
-      assert(info !== undefined, `${document} links to ${target}`);
-    }
-  }
-});
-
-Deno.test("files and folders that the documents name exist", async () => {
-  for (const document of ["README.md", "CONTRIBUTING.md"]) {
-    const text = await read(document);
-    const named = text.matchAll(
-      /(?:^|[`\s(])((?:src|tests|experiments)\/[\w./-]*)/gm,
-    );
-    for (const [, path] of named) {
-      const info = await Deno.stat(join(ROOT, path!)).catch(() => undefined);
-      assert(info !== undefined, `${document} names ${path}`);
     }
   }
 });

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import deno from "../deno.json" with { type: "json" };
 import { GENERATED, withPart } from "../src/cli/docs.ts";
+import { readme } from "../src/cli/readme.ts";
 import {
   labelsOf,
   parseExperiment,
@@ -114,6 +115,14 @@ Deno.test("both READMEs show the same commands in the same order", () => {
   });
   assertEquals(korean, english);
   assert(english!.blocks.length >= 17 && english!.inline.length >= 15);
+});
+
+Deno.test("both READMEs show what results/published holds, in Korean under Korean headings", async () => {
+  assertEquals(await readme(["--check"]), 0, "deno task readme writes them");
+  const text = DOCUMENTS.get("README.ko.md")!;
+  const [head] = /^\| 변환 \|.*$/m.exec(text) ?? [""];
+  assert(head.split("|").length > 6, head);
+  assert(!/[a-z] (at|change|bytes)/.test(head), `not translated: ${head}`);
 });
 
 Deno.test("links of the documents lead to files and headings", async () => {
@@ -336,7 +345,7 @@ function experimentArguments({ args }: Command): {
   return { ...found, set };
 }
 
-/** README.ko.md links to the results, which name commands of records. */
+/** Commands among the results are those of records. */
 function withoutResults(text: string): string {
   return text.replace(
     /<!-- results:begin -->[\s\S]*<!-- results:end -->/,

@@ -1,9 +1,10 @@
-// deno task readme [--check]: writes the README's results from
+// deno task readme [--check]: writes the READMEs' results from
 // results/published, or says with exit code 1 that they are out of date.
 
 import { InputError } from "../base/errors.ts";
 import {
   loadPublished,
+  renderKoreanSection,
   renderReadmeSection,
   updateReadme,
 } from "../report/mod.ts";
@@ -11,11 +12,12 @@ import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
 
 const HELP = `deno task readme [options]
 
-Writes the results section of README.md from results/published: the table and
-chart of main, or of quickstart where there is no main, official-parity beside the official code's numbers, and a line
-for every other published folder.
+Writes the results sections of README.md and README.ko.md from results/published:
+the table and chart of rank-ablation, or of quickstart where there is none; in
+README.md also official-parity beside the official code's numbers, and a line for
+every other published folder.
 
-  --check      write nothing; exit code 1 if README.md is out of date
+  --check      write nothing; exit code 1 if a file is out of date
   --help       this text`;
 
 /**
@@ -36,18 +38,25 @@ export async function readme(args: readonly string[]): Promise<number> {
       `Cannot take ${flags._.join(", ")}: deno task readme takes no arguments`,
     );
   }
-  const present = await Deno.readTextFile("README.md");
-  const wanted = updateReadme(
-    present,
-    renderReadmeSection(await loadPublished("results/published")),
-  );
-  if (wanted === present) return EXIT.ok;
-  if (flags["check"] === true) {
-    note("README.md is out of date; deno task readme writes it");
-    return EXIT.failed;
+  const published = await loadPublished("results/published");
+  let code: number = EXIT.ok;
+  for (
+    const [name, section] of [
+      ["README.md", renderReadmeSection(published)],
+      ["README.ko.md", renderKoreanSection(published)],
+    ] as const
+  ) {
+    const present = await Deno.readTextFile(name);
+    const wanted = updateReadme(present, section, name);
+    if (wanted === present) continue;
+    if (flags["check"] === true) {
+      note(`${name} is out of date; deno task readme writes it`);
+      code = EXIT.failed;
+    } else {
+      await Deno.writeTextFile(name, wanted);
+    }
   }
-  await Deno.writeTextFile("README.md", wanted);
-  return EXIT.ok;
+  return code;
 }
 
 if (import.meta.main) await runVerb(readme);

@@ -25,6 +25,7 @@ export {
   renderReadmeSection,
   updateReadme,
 } from "./readme.ts";
+export { renderKoreanSection } from "./readme_korean.ts";
 export { mergeNotes, missingCells, missingLines } from "./run_facts.ts";
 export { loadRunGroups } from "./run_groups.ts";
 export { type PlannedCell } from "./schema.ts";

@@ -66,6 +66,15 @@ export async function loadPublished(
   })));
 }
 
+/** The published run whose table stands first; undefined where none of those is there. */
+export function mainOf(
+  published: readonly PublishedRun[],
+): PublishedRun | undefined {
+  return MAIN.map((name) =>
+    published.find(({ path }) => folderOf(path) === name)
+  ).find((one) => one !== undefined);
+}
+
 /**
  * Renders the results section: the main experiment's sentence, table and first
  * figure, the comparison with the official code, the providers and element
@@ -79,7 +88,7 @@ export function renderReadmeSection(
 ): string {
   const named = (name: string) =>
     published.find(({ path }) => folderOf(path) === name);
-  const main = MAIN.map(named).find((one) => one !== undefined);
+  const main = mainOf(published);
   const parity = named(PARITY);
   const parityOnGpu = parity === undefined ? undefined : named(PARITY_ON_GPU);
   const precision = published.filter(({ run }) =>
@@ -238,15 +247,20 @@ function folderOf(path: string): string {
  *
  * @param readme The README.
  * @param section The section, of renderReadmeSection().
+ * @param name Its file's, for the error.
  * @returns The README with the section in place.
  * @throws {InputError} If the markers are missing or in the wrong order.
  */
-export function updateReadme(readme: string, section: string): string {
+export function updateReadme(
+  readme: string,
+  section: string,
+  name = "README.md",
+): string {
   const begin = readme.indexOf(BEGIN);
   const end = readme.indexOf(END);
   if (begin < 0 || end < begin) {
     throw new InputError(
-      `Cannot update README.md as it must hold ${BEGIN} before ${END}`,
+      `Cannot update ${name} as it must hold ${BEGIN} before ${END}`,
     );
   }
   const [before, after] = [

@@ -311,7 +311,7 @@ function ownExperiments(): Map<string, string> {
   assert(shown.length > 0);
   return new Map(
     shown.map(({ text }) => [
-      `${/^name: (\S+)$/m.exec(text)![1]}.yaml`,
+      /^name: (\S+)$/m.exec(text)![1]!,
       text,
     ]),
   );

@@ -55,7 +55,7 @@ Deno.test("options of every command are those that its --help names", async () =
   const named: { readonly document: string; readonly option: string }[] = [];
   for (const [document, text] of DOCUMENTS) {
     const inline = inlineCommandsOf(text).flatMap((line) =>
-      commandsOf(`\`\`\`sh\n${line}\n\`\`\`\n`)
+      commandsOf(fenced(line))
     );
     for (const { task, args } of [...commandsOf(text), ...inline]) {
       const about = await helpOf(task, args);
@@ -83,7 +83,12 @@ Deno.test("experiments of commands are files that take what is set, and their gl
   const own = ownExperiments();
   let checked = 0;
   for (const [document, text] of DOCUMENTS) {
-    for (const command of commandsOf(text)) {
+    const inline = inlineCommandsOf(text).filter((line) => !/[[|]/.test(line));
+    const shown = [
+      ...commandsOf(text),
+      ...inline.flatMap((line) => commandsOf(fenced(line))),
+    ];
+    for (const command of shown) {
       if (command.task !== "experiment") continue;
       const { file = "quickstart", set, only } = experimentArguments(command);
       const source = own.get(file) ??
@@ -270,6 +275,10 @@ Deno.test("code in ts is tested: README.md's by mod_test.ts, a method's here for
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+function fenced(line: string): string {
+  return `\`\`\`sh\n${line}\n\`\`\`\n`;
+}
 
 function hasOption(help: string, option: string): boolean {
   return new RegExp(`(^|[\\s,(|])${option}(?![\\w-])`, "m").test(help);

@@ -2,9 +2,10 @@
 
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import deno from "../deno.json" with { type: "json" };
-import { GENERATED, withPart } from "../src/cli/docs.ts";
+import { InputError } from "../src/base/errors.ts";
+import { docs, GENERATED, withPart } from "../src/cli/docs.ts";
 import { readme } from "../src/cli/readme.ts";
 import {
   labelsOf,
@@ -185,16 +186,10 @@ Deno.test("runs that commands name are published", async () => {
 });
 
 Deno.test("generated parts of docs/ are in step, and say something of everything", async () => {
+  assertEquals(await docs(["--check"]), 0, "deno task docs writes them");
   for (const [document, parts] of Object.entries(GENERATED)) {
-    for (const [name, part] of Object.entries(parts)) {
-      const text = DOCUMENTS.get(document)!;
-      const made = await part();
-      assertEquals(
-        withPart(text, name, made, document),
-        text,
-        `${document} is out of date; deno task docs writes it`,
-      );
-      for (const line of made.split("\n")) {
+    for (const part of Object.values(parts)) {
+      for (const line of (await part()).split("\n")) {
         assert(
           !/(?<!\\)\| +\|/.test(line),
           `${document}: nothing is said of ${line}`,
@@ -202,6 +197,15 @@ Deno.test("generated parts of docs/ are in step, and say something of everything
       }
     }
   }
+});
+
+Deno.test("docs() refuses arguments, withPart() a document without its markers", async () => {
+  await assertRejects(() => docs(["README.md"]), InputError, "no arguments");
+  assertThrows(
+    () => withPart("text", "keys", "new", "docs/x.md"),
+    InputError,
+    "Cannot update docs/x.md as it must hold <!-- generated:keys:begin -->",
+  );
 });
 
 Deno.test("docs/record-format.md names every field of a cell, what varies, statuses and exit codes", () => {

@@ -2,10 +2,11 @@
 // transformers: the same weights, the same token ids, the same machine, the same
 // run, one process after the other.
 
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EXIT, note, print, runVerb } from "../../src/cli/terminal.ts";
 import { describeMachine } from "../../src/experiment/machine.ts";
+import { gitState } from "../../src/experiment/provenance.ts";
 import { checkWritable } from "../output_file.ts";
 import { compare, type Run, type Runs } from "./comparison.ts";
 import { assignCpus, coresFirst } from "./cpus.ts";
@@ -101,9 +102,12 @@ class PeerRun {
     };
     const { python, torch, transformers, attention } =
       runs.officialScore.result.versions;
+    const { python: _python, json: _json, model, ...rest } = settings;
+    const git = await gitState();
     return {
       schemaVersion: 1,
-      settings,
+      settings: { model: basename(model), ...rest },
+      ...(git === undefined ? {} : { commit: git.commit }),
       weightsSha256: inputs.weightsSha256,
       machine: describeMachine(),
       lanes: this.#lanes,

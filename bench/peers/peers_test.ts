@@ -195,7 +195,6 @@ Deno.test("describePeers() marks what was extrapolated, missed or differs", () =
     schemaVersion: 1,
     settings: {
       model: "some-model",
-      python: "python3",
       text: "brown",
       samples: 4,
       windows: 2,

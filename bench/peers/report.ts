@@ -9,7 +9,10 @@ import type { PeerSettings } from "./settings.ts";
 /** Everything that is written as JSON. */
 export interface PeerReport extends Findings {
   readonly schemaVersion: 1;
-  readonly settings: PeerSettings;
+  /** Without what names a place on the machine. */
+  readonly settings: Omit<PeerSettings, "python" | "json">;
+  /** Git commit of the suite, where known. */
+  readonly commit?: string;
   readonly weightsSha256: string;
   readonly machine: Machine;
   /** Processors of each lane; what runs alone has the first. */

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../base/errors.ts";
 import { type FileCoverage, lineShare, readLcov } from "./line_coverage.ts";
-import { testOutcome } from "./run_tests.ts";
 import {
   EXIT,
   formatTable,
@@ -16,6 +15,7 @@ import {
   print,
   runVerb,
 } from "./terminal.ts";
+import { testOutcome } from "./test_outcome.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 

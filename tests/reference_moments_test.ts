@@ -137,7 +137,7 @@ Deno.test("moments() sums attention weights by token and by distance, for every 
     const calls: string[] = [];
     const delivered: AttentionSums[] = [];
     await session.moments(batch, {
-      add: (layer) => calls.push(`add ${layer}`),
+      add: (layer) => void calls.push(`add ${layer}`),
       attention(layer, sums) {
         calls.push(`attention ${layer}`);
         delivered.push(sums);
@@ -197,7 +197,7 @@ Deno.test("moments() weighs tokens in the Gram matrices, and in nothing else", a
     const all: { gram: Float64Array; hidden: Float32Array }[] = [];
     const attention: AttentionSums[] = [];
     await session.moments(batch, {
-      add: (_, gram, hidden) => all.push({ gram, hidden }),
+      add: (_, gram, hidden) => void all.push({ gram, hidden }),
       attention: (_, sums) => attention.push(sums),
     }, weights && { tokenWeights: weights });
     return { all, attention };

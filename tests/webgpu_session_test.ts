@@ -38,7 +38,7 @@ async function withSessions(
 /** Gram matrices by layer, of the latest call. */
 function collector(): { sink: MomentsSink; grams: Float64Array[] } {
   const grams: Float64Array[] = [];
-  return { grams, sink: { add: (layer, gram) => grams[layer] = gram } };
+  return { grams, sink: { add: (layer, gram) => void (grams[layer] = gram) } };
 }
 
 Deno.test({

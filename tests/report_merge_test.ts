@@ -9,7 +9,9 @@ import {
 } from "@std/assert";
 import { report } from "../src/cli/report.ts";
 import type { CellRecord } from "../src/experiment/record.ts";
+import { headline } from "../src/report/headline.ts";
 import {
+  collectSeries,
   joinRuns,
   jointFigures,
   loadRunGroups,
@@ -20,6 +22,7 @@ import {
   renderPage,
   renderSummary,
 } from "../src/report/mod.ts";
+import { paretoFront } from "../src/report/pareto.ts";
 import { headlineTable } from "../src/report/tables.ts";
 import {
   LARGE,
@@ -67,6 +70,71 @@ Deno.test("loadRunGroups() merges shards to the unsharded run's report", async (
         );
       });
     });
+  });
+});
+
+Deno.test("loadRunGroups() keeps shards of different texts or weights apart", async () => {
+  await withRun(SMALL, async (first, records) => {
+    await withRun(SMALL, async (second) => {
+      const other = "c".repeat(64);
+      const half = records.filter((_, i) => i % 2 === 1);
+      const groups = async (change: (record: CellRecord) => CellRecord) => {
+        await rewrite(second, half.map(change));
+        return (await loadRunGroups([first, second])).length;
+      };
+      await rewrite(first, records.filter((_, i) => i % 2 === 0));
+      const retold = (record: CellRecord) =>
+        record.measure === "perplexity" && record.metrics !== undefined
+          ? { ...record, metrics: { ...record.metrics, textSha256: other } }
+          : record;
+      assertEquals(await groups((record) => record), 1);
+      assertEquals(await groups(retold), 2);
+      assertEquals(
+        await groups((record) => ({
+          ...record,
+          model: { ...record.model, sha256: other },
+        })),
+        2,
+      );
+      // The calibration text is named in the environment alone.
+      await rewrite(second, half);
+      for (const [folder, sha256] of [[first, other], [second, "d"]] as const) {
+        const path = `${folder}/environment.json`;
+        const environment = JSON.parse(await Deno.readTextFile(path));
+        const texts = [{ name: "calibration text", sha256 }];
+        await Deno.writeTextFile(
+          path,
+          JSON.stringify({ ...environment, texts }),
+        );
+      }
+      assertEquals((await loadRunGroups([first, second])).length, 2);
+    });
+  });
+});
+
+Deno.test("paretoFront() and headline() do not rank perplexities of different texts", async () => {
+  await withRun(SMALL, async (folder, records) => {
+    const last = records.findLast(({ measure }) => measure === "perplexity")!;
+    const changed = records.map((record) =>
+      record.measure === "perplexity" && record.metrics !== undefined &&
+        record.variantLabel === last.variantLabel
+        ? {
+          ...record,
+          metrics: { ...record.metrics, textSha256: "c".repeat(64) },
+        }
+        : record
+    );
+    const of = async () => {
+      const run = await loadRuns([folder]);
+      const series = collectSeries(run);
+      return [
+        paretoFront(series) !== null,
+        headline(series, run).includes("perplexity"),
+      ];
+    };
+    assertEquals(await of(), [true, true]);
+    await rewrite(folder, changed);
+    assertEquals(await of(), [false, false]);
   });
 });
 

@@ -47,7 +47,13 @@ export function headline(series: readonly Series[], run: RunData): string {
   }
 
   const context = mainContext(series);
-  const measured = context === undefined
+  const texts = new Set(
+    series.flatMap((one) =>
+      context === undefined ? [] : one.perplexity.get(context)?.textSha256 ?? []
+    ),
+  );
+  // Perplexities of different texts cannot be ranked.
+  const measured = context === undefined || texts.size > 1
     ? []
     : others.filter((one) =>
       one.perplexity.has(context) && (one.cache?.reduction ?? 1) > 0

@@ -163,6 +163,7 @@ function fullSlot(record: CellRecord): string {
     slotOf(record),
     record.experiment,
     record.model.id,
+    record.model.sha256,
     // Conversions serve every engine, but each run has one of its own.
     ...record.measure === "conversion"
       ? []

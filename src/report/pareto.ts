@@ -25,7 +25,7 @@ export interface ParetoFront {
  *
  * @param series All series.
  * @param withSpeed Whether speeds may be compared: they may not across machines. @default true
- * @returns null where fewer than two series have a perplexity and a cache size.
+ * @returns null where fewer than two series have a perplexity and a cache size, or their perplexities are of different texts.
  */
 export function paretoFront(
   series: readonly Series[],
@@ -36,7 +36,8 @@ export function paretoFront(
   const sized = series.filter((one) =>
     one.perplexity.has(window) && one.cache !== undefined
   );
-  if (sized.length < 2) return null;
+  const texts = sized.map((one) => one.perplexity.get(window)!.textSha256);
+  if (sized.length < 2 || new Set(texts).size > 1) return null;
   const speedContext = withSpeed ? commonSpeedContext(sized) : undefined;
   const judged = speedContext === undefined
     ? sized

@@ -147,6 +147,29 @@ Deno.test("checksTable() marks what differs", async () => {
   });
 });
 
+Deno.test("checksTable() shows a fraction beside an expected integer, and a dash where nothing was measured", () => {
+  const check = {
+    variantLabel: "a",
+    metric: "cache.reduction",
+    expected: 1,
+    tolerance: 0.1,
+    ok: false,
+    source: "",
+  };
+  const texts = (measured: number) =>
+    checksTable({
+      checks: [{
+        ...check,
+        measured,
+        difference: measured - 1,
+        relative: measured - 1,
+      }],
+    }).rows[0]!.cells.slice(2, 6).map(({ text }) => text);
+  assertEquals(texts(0.609), ["1.0000", "0.6090", "−0.3910", "−39.10\u00a0%"]);
+  assertEquals(texts(3), ["1", "3", "+2", "+200.00\u00a0%"]);
+  assertEquals(texts(NaN), ["1", "–", "–", "–"]);
+});
+
 Deno.test("loadRuns() names a broken cell file in one line and keeps the others", async () => {
   await withRun(SMALL, async (directory, records) => {
     const [cache, other] = records;

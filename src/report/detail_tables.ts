@@ -31,7 +31,10 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
       { head: "Source of the expected number", name: "source", align: "left" },
     ],
     rows: run.checks.map((check) => {
-      const decimals = decimalsFor(check.expected);
+      const decimals = Math.max(
+        decimalsFor(check.expected),
+        Number.isFinite(check.measured) ? decimalsFor(check.measured) : 0,
+      );
       return {
         cells: [
           { text: check.variantLabel },
@@ -43,10 +46,12 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
             (value) =>
               formatDelta(value, Math.max(decimals, 4 * Number(decimals > 0))),
           ),
-          check.expected === 0 ? { text: "–" } : {
-            text: `${formatDelta(check.relative * 100, 2)}\u00a0%`,
-            value: check.relative,
-          },
+          check.expected === 0 || !Number.isFinite(check.relative)
+            ? { text: "–" }
+            : {
+              text: `${formatDelta(check.relative * 100, 2)}\u00a0%`,
+              value: check.relative,
+            },
           numberCell(check.tolerance, (value) => formatSignificant(value, 2)),
           { text: check.ok ? "agrees" : check.reason ?? "differs" },
           { text: check.source },

@@ -44,6 +44,12 @@ const MAX_DEGREE = 24;
 /** Largest ratio of what a filter does to two columns before it drowns the weaker in the stronger's rounding. */
 const FILTER_RANGE = 1e7;
 
+/** Largest power of two of a matrix whose errors can be squared, and divided by. */
+const SAFE_EXPONENT = 200;
+
+/** How much further down a spectrum is taken to go than was found. */
+const SPREAD_MARGIN = 0.1;
+
 /** Approximate eigenpairs: orthonormal X, A X, and what is known of their errors. */
 interface RitzPairs {
   /** Descending, `[b]`. */
@@ -84,6 +90,11 @@ export async function topEigen(
       `Cannot find eigenvalues as their number must be 1 to ${n}: current value is ${count}`,
     );
   }
+  const scale = safeScale(a);
+  if (scale !== 1) {
+    const top = await topEigen(mapped(a, (x) => x * scale), count, options);
+    return { ...top, values: top.values.map((value) => value / scale) };
+  }
   const spare = Math.max(
     OVERSAMPLING.least,
     Math.ceil(count * OVERSAMPLING.share),
@@ -91,37 +102,125 @@ export async function topEigen(
   const width = count + spare;
   if (3 * width > n) return denseTop(a, count);
 
+  const limits = { tolerance, maxProducts, seed };
+  const first = await iterated(a, count, width, limits);
+  if (first.reached) return topOf(first, count, 0, first.products);
+  // A filter cannot tell eigenvalues apart that differ by a thousandth of their
+  // size: less what all of them have in common, they differ by all of it.
+  const common = await commonPart(a, first.pairs, limits);
+  const second = common.value > 0
+    ? await iterated(less(a, common.value), count, width, limits, common.value)
+    : first;
+  const products = first.products + common.products +
+    (second === first ? 0 : second.products);
+  if (second.reached) return topOf(second, count, common.value, products);
+  throw new RangeError(
+    `Cannot find the ${count} largest eigenvalues as at most ${LOOSE_TOLERANCE} of their sum may be missed: ${
+      second.missed / second.kept
+    } after ${products} products`,
+  );
+}
+
+/** How subspace iteration ended. */
+interface Iterated {
+  readonly pairs: RitzPairs;
+  /** Whether it is exact enough. */
+  readonly reached: boolean;
+  /** Energy that may be missed of `kept`. */
+  readonly missed: number;
+  /** Sum of the first `count` eigenvalues, those of the matrix with what was taken off. */
+  readonly kept: number;
+  readonly products: number;
+}
+
+/** Subspace iteration on a matrix that `common` times the identity was taken off. */
+async function iterated(
+  a: Matrix64,
+  count: number,
+  width: number,
+  { tolerance, maxProducts, seed }: Required<TopEigenOptions>,
+  common = 0,
+): Promise<Iterated> {
   const noise = seededNoise(seed);
-  let block = zeros64(n, width);
+  let block = zeros64(a.rows, width);
   for (let i = 0; i < block.data.length; i++) block.data[i] = noise();
   let products = 0;
   for (;;) {
     const pairs = await rayleighRitz(a, await orthonormalized(block, noise));
     products++;
     const missed = missedEnergy(pairs, count);
-    const kept = pairs.values.subarray(0, count).reduce((x, y) => x + y, 0);
+    const kept = count * common +
+      pairs.values.subarray(0, count).reduce((x, y) => x + y, 0);
     const spent = products >= maxProducts;
     // What is closer together than this is not worth telling apart.
     const enough = spent && missed <= LOOSE_TOLERANCE * kept;
-    if (enough || missed <= allowedEnergy(pairs, count, tolerance)) {
-      return {
-        values: pairs.values.slice(0, count + 1),
-        vectors: signed(columnBlock(pairs.vectors, 0, count)),
-        missedEnergy: kept > 0 ? missed / kept : 0,
-        products,
-      };
-    }
-    if (spent) {
-      throw new RangeError(
-        `Cannot find the ${count} largest eigenvalues as at most ${LOOSE_TOLERANCE} of their sum may be missed: ${
-          missed / kept
-        } after ${products} products`,
-      );
-    }
+    const reached = enough ||
+      missed <= allowedEnergy(pairs, count, tolerance, common);
+    if (reached || spent) return { pairs, reached, missed, kept, products };
     const degree = filterDegree(pairs);
     block = await filtered(a, pairs, degree);
     products += degree - 1;
   }
+}
+
+function topOf(
+  { pairs, missed, kept }: Iterated,
+  count: number,
+  common: number,
+  products: number,
+): TopEigen {
+  return {
+    values: pairs.values.slice(0, count + 1).map((value) => value + common),
+    vectors: signed(columnBlock(pairs.vectors, 0, count)),
+    missedEnergy: kept > 0 ? missed / kept : 0,
+    products,
+  };
+}
+
+/**
+ * A little less than the smallest eigenvalue: the largest of c - A, with c the
+ * largest of A, says how far down the spectrum goes.
+ */
+async function commonPart(
+  a: Matrix64,
+  { values, residuals }: RitzPairs,
+  limits: Required<TopEigenOptions>,
+): Promise<{ value: number; products: number }> {
+  const largest = values[0]! + residuals[0]!;
+  const flipped = less(mapped(a, (x) => -x), -largest);
+  const { pairs, products } = await iterated(
+    flipped,
+    1,
+    1 + OVERSAMPLING.least,
+    { ...limits, tolerance: SPREAD_MARGIN / 10 },
+  );
+  const spread = pairs.values[0]! * (1 + SPREAD_MARGIN);
+  return { value: largest - spread, products };
+}
+
+/** A power of two, so that no bit is lost, where squares of errors would leave the range of numbers; else 1. */
+function safeScale({ rows, data }: Matrix64): number {
+  // No element of a semidefinite matrix is above its largest diagonal element.
+  let largest = 0;
+  for (let i = 0; i < rows; i++) {
+    largest = Math.max(largest, data[i * rows + i]!);
+  }
+  if (!(largest > 0 && largest < Infinity)) return 1;
+  const exponent = Math.floor(Math.log2(largest));
+  return Math.abs(exponent) < SAFE_EXPONENT
+    ? 1
+    : 2 ** -Math.max(-1000, exponent);
+}
+
+function mapped(a: Matrix64, change: (value: number) => number): Matrix64 {
+  return { ...a, data: a.data.map(change) };
+}
+
+/** A - value I. */
+function less(a: Matrix64, value: number): Matrix64 {
+  const data = a.data.slice();
+  for (let i = 0; i < a.rows; i++) data[i * a.rows + i]! -= value;
+  return { ...a, data };
 }
 
 function denseTop(a: Matrix64, count: number): TopEigen {
@@ -184,9 +283,11 @@ function allowedEnergy(
   { values }: RitzPairs,
   count: number,
   tolerance: number,
+  common: number,
 ): number {
-  const weakest = Math.max(0, values[count - 1]!);
-  return count * Math.max(tolerance * weakest, 1e-14 * values[0]!);
+  const weakest = Math.max(0, values[count - 1]! + common);
+  const strongest = values[0]! + common;
+  return count * Math.max(tolerance * weakest, 1e-14 * strongest);
 }
 
 /** The highest degree whose filter leaves the weakest column visible beside the strongest. */

@@ -43,4 +43,44 @@ Deno.test("topEigen() refuses what it cannot decompose", async () => {
   const broken = await withSpectrum(new Float64Array(200).fill(1));
   broken.data[0] = NaN;
   await assertRejects(() => topEigen(broken, 2), RangeError, "finite");
+  broken.data[0] = Infinity;
+  await assertRejects(() => topEigen(broken, 2), RangeError, "finite");
+});
+
+Deno.test("topEigen() finds the top of nearly flat spectra", async () => {
+  const [n, count] = [420, 40];
+  for (const spread of [1e-3, 1e-5, 1e-7, 1e-9]) {
+    const values = Float64Array.from(
+      { length: n },
+      (_, i) => 1 + spread * (n - i) / n,
+    );
+    const a = await withSpectrum(values);
+    const top = await topEigen(a, count);
+    const expected = values.subarray(0, count).reduce((x, y) => x + y, 0);
+    assert(top.missedEnergy <= 1e-7, `spread ${spread}: ${top.missedEnergy}`);
+    // Of the values, and of A in the directions.
+    const kept = top.values.subarray(0, count).reduce((x, y) => x + y, 0);
+    const { data } = await gemm64(a, top.vectors);
+    const energy = data.reduce((s, x, i) => s + x * top.vectors.data[i]!, 0);
+    for (const found of [kept, energy]) {
+      const missed = Math.abs(found / expected - 1);
+      assert(missed <= 1e-7, `spread ${spread}: misses ${missed}`);
+    }
+  }
+});
+
+Deno.test("topEigen() gives the same bits at every power of two", async () => {
+  for (const [n, count] of [[300, 20], [40, 30]] as const) {
+    const a = await withSpectrum(
+      Float64Array.from({ length: n }, (_, i) => 1 / (1 + i)),
+    );
+    const expected = await topEigen(a, count);
+    for (const exponent of [-900, -565, -150, 150, 664, 1000]) {
+      const scale = 2 ** exponent;
+      const scaled = { ...a, data: a.data.map((x) => x * scale) };
+      const top = await topEigen(scaled, count);
+      const values = top.values.map((value) => value / scale);
+      assertEquals({ ...top, values }, expected, `2^${exponent}`);
+    }
+  }
 });

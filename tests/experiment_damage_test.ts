@@ -2,6 +2,7 @@
 // should be.
 
 import {
+  assert,
   assertEquals,
   assertMatch,
   assertRejects,
@@ -14,6 +15,7 @@ import type { PlannedCell } from "../src/experiment/plan.ts";
 import { runPlan } from "../src/experiment/run.ts";
 import { writeAtomically } from "../src/experiment/run_folder.ts";
 import type { RunEvent, RunOptions } from "../src/experiment/run_options.ts";
+import { loadRuns } from "../src/report/mod.ts";
 import {
   makeTinyRun,
   tinyPlan,
@@ -136,6 +138,52 @@ Deno.test("runPlan() writes its results where the engine cannot be opened again"
     const lines = await Deno.readTextFile(join(tiny.out, "results.jsonl"));
     assertEquals(lines.trimEnd().split("\n").length, 3);
     assertEquals(result.exitCode, 1);
+  });
+});
+
+Deno.test("runPlan() gives cells of the experiment before it the names of its own plan", async () => {
+  await withTinyRun(async (tiny) => {
+    const planOf = (name: string, seeds: string) =>
+      tinyPlan(tinyYaml(tiny, {
+        name,
+        calibration:
+          `{ text: "${tiny.calibration}", samples: 4, tokens: 32, ${seeds}, passes: 1 }`,
+        variants: `
+  - method: original
+  - { method: transmla, qkRopeHeadDim: 16, freqFold: 1, kvLoraRank: 24 }`,
+        measure: "{ contexts: [32], cache: {} }",
+      }));
+    const one = await planOf("one", "seed: 42");
+    await runPlan(one, optionsIn(tiny));
+    const two = await planOf("two", "seeds: [42, 43]");
+    const known = new Set(one.cells.map(({ cell }) => cell));
+    assert(
+      two.cells.some(({ cell, calibrationSeed }) =>
+        known.has(cell) && calibrationSeed === 42
+      ),
+    );
+    // Replaced, stopped after a cell, then resumed.
+    await runPlan(two, optionsIn(tiny, { force: true, limit: 1 }));
+    const { records } = await runPlan(two, optionsIn(tiny));
+    const files = (await loadRuns([tiny.out])).cells;
+    for (const cells of [records, files]) {
+      assertEquals(
+        cells.map((record) => [
+          record.experiment,
+          record.runId,
+          record.variantLabel,
+          record.variantGroup,
+          record.calibrationSeed,
+        ]),
+        two.cells.map((cell) => [
+          "two",
+          two.runId,
+          cell.variantLabel,
+          cell.variantGroup,
+          cell.calibrationSeed,
+        ]),
+      );
+    }
   });
 });
 

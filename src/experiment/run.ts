@@ -106,6 +106,7 @@ class Run {
           this.#plan.cells,
           (message) => this.#say(message),
         );
+        await this.#folder.adopt(this.#plan);
         await engine?.writeEnvironment();
       });
       let failure: { readonly error: unknown } | undefined;

@@ -7,7 +7,7 @@ import { fileLock, tryFileLock } from "../base/file_lock.ts";
 import { systemReason } from "../base/system_reason.ts";
 import { FORESEEN } from "../evaluation/memory_budget.ts";
 import { type Check, toCsv, toJsonLines } from "./assemble.ts";
-import type { PlannedCell } from "./plan.ts";
+import type { Plan, PlannedCell } from "./plan.ts";
 import type { CellRecord } from "./record.ts";
 import { writtenIdentity } from "./run_identity.ts";
 import { parseCellText } from "./record_schema.ts";
@@ -145,6 +145,34 @@ export class RunFolder {
   }
 
   /**
+   * Gives recorded cells the names that a plan has for them. A cell's id
+   * guarantees its numbers alone: another experiment may have measured it.
+   *
+   * @param plan The run's.
+   */
+  async adopt({ cells, runId, experiment }: Plan): Promise<void> {
+    for (const planned of cells) {
+      const record = await this.readCell(planned.cell);
+      if (record === undefined) continue;
+      const adopted = {
+        ...record,
+        ...namesOf(planned, experiment.name, runId),
+      } as CellRecord;
+      // JSON leaves out what is undefined.
+      if (JSON.stringify(adopted) === JSON.stringify(record)) continue;
+      const claim = this.claimPath(planned.cell);
+      const lock = await namingPath("write", claim, () => tryFileLock(claim));
+      // Whoever is measuring it writes it under names of its own.
+      if (lock === undefined) continue;
+      try {
+        await this.writeCell(adopted);
+      } finally {
+        await lock.release();
+      }
+    }
+  }
+
+  /**
    * Says what the run is of: from now on only these cells count.
    *
    * @param experimentText This run's experiment.yaml.
@@ -204,6 +232,21 @@ export class RunFolder {
       `${JSON.stringify(record, null, 1)}\n`,
     );
   }
+}
+
+/** Fields of a record that its cell's id does not guarantee. */
+function namesOf(
+  { variantLabel, calibrationSeed, variantGroup }: PlannedCell,
+  experiment: string,
+  runId: string,
+): Partial<CellRecord> {
+  return {
+    experiment,
+    runId,
+    variantLabel,
+    calibrationSeed,
+    variantGroup,
+  } as Partial<CellRecord>;
 }
 
 function isPlan(text: string): boolean {

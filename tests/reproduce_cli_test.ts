@@ -170,6 +170,55 @@ Deno.test("reproduce refuses other inputs and what is not there in one line, exi
   });
 });
 
+Deno.test("reproduce leaves its source and other runs as they are: exit 2 where --out is one", async () => {
+  await withRun(async (tiny, reproduce) => {
+    const before = await contentsOf(tiny.out);
+    const link = join(tiny.folder, "link");
+    await Deno.symlink(tiny.out, link);
+    const other = join(tiny.folder, "other");
+    await Deno.mkdir(other);
+    await Deno.copyFile(
+      join(tiny.out, "results.jsonl"),
+      join(other, "results.jsonl"),
+    );
+    const foreign = join(tiny.folder, "foreign");
+    await Deno.mkdir(foreign);
+    await Deno.writeTextFile(
+      join(foreign, "reproduction_of.json"),
+      JSON.stringify({ source: other }),
+    );
+    for (
+      const [out, message] of [
+        [tiny.out, /must be outside the run: found the run itself$/m],
+        [link, /must be outside the run: found the run itself$/m],
+        [join(tiny.out, "cells"), /must be outside the run: found a place/],
+        [join(tiny.out, "new", "er"), /must be outside the run/],
+        [other, /as it holds a run that is no reproduction: --out must be/],
+        [foreign, /as it holds a reproduction of .*other: --out must be/],
+      ] as const
+    ) {
+      const { code, stdout, stderr } = await reproduce("--out", out, "--quiet");
+      assertEquals([code, stdout], [2, ""], stderr);
+      assertMatch(stderr, message);
+      assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+    }
+    assertEquals(await contentsOf(tiny.out), before);
+    assertEquals([...Deno.readDirSync(other)].length, 1);
+  });
+});
+
+/** Every file directly in a folder and in its cells/. */
+async function contentsOf(folder: string): Promise<Record<string, string>> {
+  const contents: Record<string, string> = {};
+  for (const part of [folder, join(folder, "cells")]) {
+    for await (const { name, isFile } of Deno.readDir(part)) {
+      const path = join(part, name);
+      if (isFile) contents[path] = await Deno.readTextFile(path);
+    }
+  }
+  return contents;
+}
+
 /** Changes the metrics of the original's cell of a measure. */
 async function change(
   tiny: TinyRun,

@@ -14,6 +14,7 @@ import { loadRuns } from "../report/mod.ts";
 import { adapterLine } from "./adapter.ts";
 import { resultOf } from "./experiment.ts";
 import { Interruption } from "./interruption.ts";
+import { markFolder, refuseOtherFolder } from "./reproduction_folder.ts";
 import {
   planReproduction,
   type ReproductionPlan,
@@ -57,8 +58,8 @@ What agrees
                    (${OTHER_ENGINE.keptEnergy}); numbers and bytes of the cache equal
 
 Output
-  --out DIR        default: results/reproductions/NAME/TIME; a folder that is there
-                   is gone on with
+  --out DIR        default: results/reproductions/NAME/TIME; a reproduction of
+                   this run that is there is gone on with
   --dry-run        print the cells and stop
   --json           verdicts as JSON
   --quiet          no progress
@@ -111,12 +112,14 @@ export async function reproduce(args: readonly string[]): Promise<number> {
       `Cannot reproduce ${path} as it must be a folder with experiment.yaml: found a file`,
     );
   }
+  const given = flags["out"];
+  if (given !== undefined) await refuseOtherFolder(path, String(given));
   const run = await loadRuns([path]);
   // The plan is a part of the recorded one: its limit is not the run's.
   const voice = new RunVoice({ ...flags, limit: undefined });
   const reproduction = await planReproduction(path, run, flags, options, voice);
   const out = String(
-    flags["out"] ?? join(
+    given ?? join(
       REPRODUCTIONS_FOLDER,
       reproduction.plan.experiment.name,
       new Date().toISOString().replaceAll(/[:.]/g, "-"),
@@ -126,6 +129,7 @@ export async function reproduce(args: readonly string[]): Promise<number> {
     print(planText(reproduction, path, out));
     return EXIT.ok;
   }
+  await markFolder(path, out);
   const measured = await measureAgain(reproduction, args, out, flags, voice);
   if (typeof measured === "number") return measured;
   const again = await loadRuns([out]);

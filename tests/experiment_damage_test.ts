@@ -9,6 +9,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "node:path";
+import { stringify } from "yaml";
 import { InputError } from "../src/base/errors.ts";
 import { Exhaustion } from "../src/experiment/exhaustion.ts";
 import type { PlannedCell } from "../src/experiment/plan.ts";
@@ -138,6 +139,36 @@ Deno.test("runPlan() writes its results where the engine cannot be opened again"
     const lines = await Deno.readTextFile(join(tiny.out, "results.jsonl"));
     assertEquals(lines.trimEnd().split("\n").length, 3);
     assertEquals(result.exitCode, 1);
+  });
+});
+
+Deno.test("runPlan() writes no results over an experiment that replaced its own meanwhile", async () => {
+  await withTinyRun(async (tiny, yaml) => {
+    const plan = await tinyPlan(yaml);
+    const other = await tinyPlan(yaml.replace("[32, 64]", "[48]"));
+    await assertRejects(
+      () =>
+        runPlan(
+          plan,
+          optionsIn(tiny, {
+            onEvent: ({ type }) => {
+              if (type !== "cellEnd") return;
+              // As another process with --force does.
+              const text = stringify(other.experiment, { lineWidth: 100 });
+              const path = join(tiny.out, "experiment.yaml");
+              Deno.writeTextFileSync(path, text);
+            },
+          }),
+        ),
+      InputError,
+      "holds the run of another experiment",
+    );
+    assertEquals(
+      [...Deno.readDirSync(tiny.out)].some(({ name }) =>
+        name === "results.jsonl"
+      ),
+      false,
+    );
   });
 });
 

@@ -119,6 +119,8 @@ class Run {
       const result = await this.#folder.exclusively(async () => {
         const result = await this.#result(selected, due, interrupted);
         try {
+          // No results of this plan beside another's experiment.yaml.
+          await this.#folder.claim(experimentText, false);
           await this.#folder.writeResults(result, experiment);
         } catch (error) {
           failure ??= { error };

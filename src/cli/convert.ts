@@ -39,6 +39,7 @@ import {
   latentTensors,
   loadLatentModel,
 } from "./latent_checkpoint.ts";
+import { refuseFull, writingFolder } from "./converted_folder.ts";
 import { methodOptions, parseMethodOptions } from "./method_options.ts";
 import { modelCard } from "./model_card.ts";
 import { Progress } from "./progress.ts";
@@ -141,14 +142,9 @@ export async function convert(args: readonly string[]): Promise<number> {
     const request = { method: method.name, ...options };
     const conversion = await convertModel(original, request, inputs);
     progress.clear();
-    const certificate = await write(
+    const certificate = await writingFolder(
       out,
-      dtype,
-      checkpoint,
-      original,
-      conversion,
-      method,
-      inputs,
+      () => write(out, dtype, checkpoint, original, conversion, method, inputs),
     );
     note(conclusion(out, certificate));
   } finally {
@@ -169,7 +165,6 @@ async function write(
   inputs: ConversionInputs,
 ): Promise<Certificate> {
   const { frequencies, ...sizes } = await latentSizes(conversion.model);
-  await Deno.mkdir(out, { recursive: true });
   const config = latentConfig(sizes, {
     format: 1,
     original: {
@@ -375,16 +370,6 @@ function oneOf<T extends string>(
   throw new InputError(
     `option --${name}: found ${found}; allowed: ${allowed.join(", ")}`,
   );
-}
-
-async function refuseFull(out: string): Promise<void> {
-  try {
-    for await (const { name } of Deno.readDir(out)) {
-      throw new InputError(`Cannot write to ${out} as it has ${name} in it`);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 if (import.meta.main) await runVerb(convert);

@@ -10,20 +10,25 @@ import { type CellRecord, SCHEMA_VERSION } from "./record.ts";
 
 const count = z.int().nonnegative();
 const positive = z.number().positive();
+/** Shown on a terminal, where control characters are commands. */
+const plain = z.string().regex(/^\P{Cc}*$/u, "has a control character");
 const seconds = z.number().nonnegative().optional();
 
 const perplexity = z.looseObject({
-  value: z.number(),
+  value: positive,
   meanNll: z.number(),
   stderr: z.number().nonnegative(),
   windows: count,
   windowTokens: count,
   tokens: count,
-  text: z.string(),
+  text: plain,
   textSha256: z.string(),
   windowNll: z.array(z.number()),
   deltaNll: z.number().optional(),
   deltaNllCi95: z.tuple([z.number(), z.number()]).optional(),
+}).refine(({ windows, windowNll }) => windows === 0 || windowNll.length > 0, {
+  path: ["windowNll"],
+  message: "must not be empty where windows is not 0",
 });
 
 const part = z.number().min(0).max(1);
@@ -38,7 +43,7 @@ const divergence = z.looseObject({
   windows: count,
   windowTokens: count,
   tokens: count,
-  text: z.string(),
+  text: plain,
   textSha256: z.string(),
   continuations: z.array(z.looseObject({
     prompt: z.string(),
@@ -97,31 +102,31 @@ const conversion = z.looseObject({
 
 const common = {
   schemaVersion: z.literal(SCHEMA_VERSION),
-  experiment: z.string(),
-  runId: z.string(),
+  experiment: plain,
+  runId: plain,
   cell: z.string().regex(/^[\w-]{1,64}$/),
   status: z.enum(["ok", "failed", "oom", "timeout", "skipped"]),
   error: z.string().optional(),
   model: z.looseObject({
-    id: z.string(),
+    id: plain,
     sha256: z.string(),
-    modelType: z.string(),
+    modelType: plain,
     numHiddenLayers: count,
     hiddenSize: count,
     numAttentionHeads: count,
     numKeyValueHeads: count,
     headDim: count,
   }),
-  variant: z.looseObject({ method: z.string() }),
-  variantLabel: z.string().min(1),
+  variant: z.looseObject({ method: plain }),
+  variantLabel: plain.min(1),
   calibrationSeed: count.optional(),
-  variantGroup: z.string().min(1).optional(),
+  variantGroup: plain.min(1).optional(),
   engine: z.looseObject({
-    name: z.string(),
-    provider: z.string().optional(),
-    dtype: z.string(),
-    cacheDtype: z.string().optional(),
-    adapter: z.string().optional(),
+    name: plain,
+    provider: plain.optional(),
+    dtype: plain,
+    cacheDtype: plain.optional(),
+    adapter: plain.optional(),
     adapterKind: z.enum(["gpu", "software"]).optional(),
   }),
   contextTokens: count.optional(),

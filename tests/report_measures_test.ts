@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { cellsTable } from "../src/report/detail_tables.ts";
+import { headline } from "../src/report/headline.ts";
 import { divergenceTable, seedsTable } from "../src/report/measure_tables.ts";
 import {
   collectSeries,
@@ -70,6 +71,17 @@ Deno.test("a seed that was not measured is said, not averaged in", async () => {
     assertEquals(row.cells[0]!.note, "n = 3 seeds");
     assert(row.cells[4]!.note!.endsWith(" (n = 2)"), row.cells[4]!.note);
     assertEquals(row.cells[4]!.fields!["perplexityAt2048Seeds"], 2);
+  });
+});
+
+Deno.test("one seed is one seed", async () => {
+  await withRun({ ...SEEDED, seeds: [42] }, async (directory) => {
+    const run = await loadRuns([directory]);
+    const series = collectSeries(run);
+    assertEquals(headlineTable(series).rows[1]!.cells[0]!.note, "n = 1 seed");
+    assertStringIncludes(headline(series, run), " over 1 seed");
+    const text = renderSummary(run);
+    assertEquals(/\b1 (calibration )?seeds\b/.test(text), false, text);
   });
 });
 

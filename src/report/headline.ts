@@ -10,7 +10,7 @@ import {
 import type { RunData } from "./load.ts";
 import { modelNames } from "./protocol.ts";
 import { contextsOf, mainContext, type Series } from "./series.ts";
-import { perplexityError } from "./spread.ts";
+import { perplexityError, seedsNoun } from "./spread.ts";
 import { speedup } from "./quantities.ts";
 
 /**
@@ -68,7 +68,7 @@ export function headline(series: readonly Series[], run: RunData): string {
       );
       return formatPerplexity(metrics.value) +
         (one.seeds !== undefined
-          ? ` ± ${error} over ${one.seeds.length} seeds`
+          ? ` ± ${error} over ${seedsNoun(one.seeds.length)}`
           : metrics.windows > 1
           ? ` ± ${error}`
           : "");

@@ -66,7 +66,11 @@ export function errorMeaning(series: readonly Series[]): string {
       ? ["± one standard error over windows"]
       : [],
     ...series.some(({ seeds }) => seeds !== undefined)
-      ? [`± one standard deviation over ${seedCount(series)} calibration seeds`]
+      ? [
+        `± one standard deviation over ${seedCount(series)} calibration ${
+          seedWord(series)
+        }`,
+      ]
       : [],
   ];
   return parts.join(", of variants with several seeds ");
@@ -89,8 +93,17 @@ export function seedBars(series: readonly Series[]): string {
   return series.some(({ seeds }) => seeds !== undefined)
     ? ` Bars are ± one standard deviation over ${
       seedCount(series)
-    } calibration seeds.`
+    } calibration ${seedWord(series)}.`
     : "";
+}
+
+function seedWord(series: readonly Series[]): string {
+  return seedCount(series) === "1" ? "seed" : "seeds";
+}
+
+/** "1 seed", "3 seeds". */
+export function seedsNoun(count: number): string {
+  return `${count} ${count === 1 ? "seed" : "seeds"}`;
 }
 
 /** "3", or "2 to 3" where series differ. */

@@ -10,6 +10,7 @@ import {
   perplexityCell,
 } from "./quantities.ts";
 import { contextsOf, mainContext, type Series } from "./series.ts";
+import { seedsNoun } from "./spread.ts";
 import {
   type Column,
   numberCell,
@@ -58,7 +59,7 @@ export function headlineTable(
           text: one.label,
           ...(one.seeds === undefined
             ? {}
-            : { note: `n = ${one.seeds.length} seeds` }),
+            : { note: `n = ${seedsNoun(one.seeds.length)}` }),
           fields: { calibrationSeeds: one.seeds?.length },
         },
         ...isCompared ? [{ text: one.runName ?? "–" }] : [],

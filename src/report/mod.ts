@@ -1,6 +1,7 @@
 // The report room: from run folders to tables, figures and pages. It reads
 // records and knows neither engines nor methods.
 
+import { writeAtomically } from "../experiment/run_folder.ts";
 import { joinRuns } from "./joint.ts";
 import type { NamedRun } from "./load.ts";
 import { jointTable, namedTables } from "./named_tables.ts";
@@ -74,11 +75,11 @@ export async function writeReportOf(
   const summaryPath = `${outDir}/summary.md`;
   const reportPath = `${outDir}/report.html`;
   const single = runs.length === 1 ? runs[0]!.run : undefined;
-  await Deno.writeTextFile(
+  await writeAtomically(
     summaryPath,
     single === undefined ? renderJointSummary(runs) : renderSummary(single),
   );
-  await Deno.writeTextFile(
+  await writeAtomically(
     reportPath,
     single === undefined
       ? await renderJointPage(runs)
@@ -118,7 +119,7 @@ export async function writeTables(
         const path = `${outDir}/${folder}/${table.name}.${
           TABLE_FORMATS[format]
         }`;
-        await Deno.writeTextFile(path, formatNamedTable(table, format));
+        await writeAtomically(path, formatNamedTable(table, format));
         paths.push(path);
       }
     }

@@ -203,11 +203,16 @@ export function toCsv(
     .join("");
 }
 
-/** A value as a field of a CSV file, RFC 4180. */
+/**
+ * A value as a field of a CSV file, RFC 4180. A text that a spreadsheet would
+ * take for a formula gets an apostrophe before it; numbers never do.
+ */
 export function csvField(value: unknown): string {
   if (value === undefined || value === null) return "";
-  const text = typeof value === "object"
+  const plain = typeof value === "object"
     ? JSON.stringify(value)
     : String(value);
+  const isFormula = /^[=+\-@]/.test(plain) && Number.isNaN(Number(plain));
+  const text = isFormula ? `'${plain}` : plain;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

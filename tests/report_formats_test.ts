@@ -9,13 +9,16 @@ import {
 } from "@std/assert";
 import { InputError } from "../src/base/errors.ts";
 import { report } from "../src/cli/report.ts";
+import { csvField } from "../src/experiment/assemble.ts";
+import { htmlTable } from "../src/report/html_parts.ts";
 import { escapeLatex } from "../src/report/latex.ts";
-import { loadRuns } from "../src/report/mod.ts";
+import { loadRuns, writeReport } from "../src/report/mod.ts";
 import { type NamedTable, namedTables } from "../src/report/named_tables.ts";
 import { formatNamedTable, parseFormats } from "../src/report/table_formats.ts";
 import {
   LARGE,
   SEEDED,
+  SMALL,
   withSampleRun as withRun,
 } from "./fixtures/sample_run.ts";
 
@@ -206,3 +209,50 @@ function parseCsv(text: string): string[][] {
   }
   return rows.slice(0, -1);
 }
+
+Deno.test("writeReport() keeps a report that it cannot replace whole", async () => {
+  await withRun(SMALL, async (directory) => {
+    await writeReport(directory);
+    const path = `${directory}/report.html`;
+    const inode = (await Deno.stat(path)).ino;
+    const { size } = await Deno.stat(path);
+    // Whoever reads while it is written keeps the old file, not a part.
+    using reader = await Deno.open(path);
+    await writeReport(directory);
+    assertEquals((await reader.stat()).size, size);
+    assertEquals((await Deno.stat(path)).ino === inode, false);
+    assertEquals(
+      [...Deno.readDirSync(directory)].filter(({ name }) =>
+        name.endsWith(".tmp")
+      ),
+      [],
+    );
+  });
+});
+
+Deno.test("csvField() leaves no text for a spreadsheet to compute", () => {
+  for (const sign of ["=", "+", "-", "@"]) {
+    assertEquals(csvField(`${sign}A1`), `'${sign}A1`);
+  }
+  assertEquals(
+    csvField('=HYPERLINK("x","y")'),
+    `"'=HYPERLINK(""x"",""y"")"`,
+  );
+  for (const number of [-1.5, "-1.5", "+2", "1e-3"]) {
+    assertEquals(csvField(number), String(number));
+  }
+});
+
+Deno.test("htmlTable() tells what has no value from text, for sorting", () => {
+  const html = htmlTable({
+    columns: [{ head: "speed", align: "right" }],
+    rows: [
+      { cells: [{ text: "12", value: 12 }] },
+      { cells: [{ text: "no memory", value: null }] },
+      { cells: [{ text: "word" }] },
+    ],
+  });
+  assertMatch(html, / data-value="12">12</);
+  assertMatch(html, / data-value="">no memory</);
+  assertEquals(/data-value="[^"]*">word</.test(html), false);
+});

@@ -94,7 +94,11 @@ function htmlRow(row: Row, columns: readonly Column[]): string {
       ? ""
       : ` <span class="note">${escapeHtml(cell.note)}</span>`;
     const value = valueOf(cell);
-    const sorted = typeof value === "number" ? ` data-value="${value}"` : "";
+    const sorted = typeof value === "number"
+      ? ` data-value="${value}"`
+      : value === null
+      ? ' data-value=""'
+      : "";
     return `<td class="${classes.join(" ")}"${sorted}>${mark}${
       escapeHtml(cell.text)
     }${note}</td>`;

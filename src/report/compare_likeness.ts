@@ -65,6 +65,17 @@ export function unlikeness(
     if (left !== undefined && right !== undefined) {
       check("calibration", left, right);
     }
+    const [textA, textB] = [calibrationText(runA), calibrationText(runB)];
+    if (
+      textA !== undefined && textA.name === textB?.name &&
+      textA.sha256 !== textB.sha256
+    ) {
+      check(
+        `contents of calibration text ${textA.name}`,
+        textA.sha256.slice(0, 10),
+        textB.sha256.slice(0, 10),
+      );
+    }
   }
   if (a.measure === "throughput" || a.measure === "conversion") {
     check("machines", machineOf(runA, a), machineOf(runB, b));
@@ -109,6 +120,21 @@ function machineOf({ environment }: Surroundings, cell: CellRecord): string {
   return typeof cpu?.model === "string"
     ? `${cpu.model}, ${cpu.cores} cores`
     : "not recorded";
+}
+
+/** The text that the experiment is calibrated on, where its sha256 is recorded. */
+function calibrationText(
+  { experiment, environment }: Surroundings,
+): { readonly name: string; readonly sha256: string } | undefined {
+  const calibration = experiment?.["calibration"];
+  const name = isObject(calibration) ? calibration["text"] : undefined;
+  const texts = environment?.["texts"];
+  const found = (Array.isArray(texts) ? texts : []).find((text) =>
+    isObject(text) && text["name"] === name
+  )?.["sha256"];
+  return typeof name === "string" && typeof found === "string"
+    ? { name, sha256: found }
+    : undefined;
 }
 
 /** "brown/calibration, 128 of 256 tokens, seed 42, 2 passes" */

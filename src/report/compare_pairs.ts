@@ -6,6 +6,8 @@ import type { VariantRecord } from "../experiment/record.ts";
 
 /** What pairing looks at; records and planned cells have it. */
 export interface Pairable {
+  /** Id: equal ones are of the same options, inputs and engine. */
+  readonly cell?: string;
   readonly variant: VariantRecord;
   readonly variantLabel: string;
   readonly calibrationSeed?: number;
@@ -29,8 +31,8 @@ export interface Pairing<A, B> {
 }
 
 /**
- * Pairs cells by label, and what is left by options: a label depends on the
- * variants that it stands beside.
+ * Pairs cells by id, what is left by label, and the rest by options: a label
+ * depends on the variants and seeds that it stands beside.
  *
  * @param a Cells in plan order.
  * @param b The other run's.
@@ -42,11 +44,12 @@ export function pairCells<A extends Pairable, B extends Pairable>(
 ): Pairing<A, B> {
   const partner = new Map<A, B>();
   const free = new Set(b);
-  for (const keyOf of [labelKey, optionsKey]) {
+  for (const keyOf of [idKey, labelKey, optionsKey]) {
     const groups = Map.groupBy(free, keyOf);
     for (const cell of a) {
       if (partner.has(cell)) continue;
-      const best = (groups.get(keyOf(cell)) ?? [])
+      const key = keyOf(cell);
+      const best = (key === undefined ? [] : groups.get(key) ?? [])
         .filter((other) => free.has(other))
         .map((other) => ({ other, score: likeness(cell, other) }))
         // Of equals the first: sorting keeps their order.
@@ -63,6 +66,10 @@ export function pairCells<A extends Pairable, B extends Pairable>(
     onlyA: a.filter((cell) => !partner.has(cell)),
     onlyB: b.filter((cell) => free.has(cell)),
   };
+}
+
+function idKey({ cell }: Pairable): string | undefined {
+  return cell;
 }
 
 function labelKey(cell: Pairable): string {

@@ -257,6 +257,69 @@ Deno.test("violations() tells worse from better, and refuses what it cannot judg
   assertThrows(() => parseTolerance("perplexity=-1"), InputError, "METRIC=N");
 });
 
+Deno.test("violations() of cells that B lacks are violations, whether some or all are gone", () => {
+  const total = countOf("perplexity");
+  const scored = RECORDS.filter(({ measure }) => measure === "perplexity");
+  for (const kept of [0, 1]) {
+    const left = new Set(scored.slice(0, kept));
+    const fewer = {
+      ...RUN,
+      name: "B",
+      cells: RECORDS.filter((record) =>
+        record.measure !== "perplexity" || left.has(record)
+      ),
+    };
+    assertEquals(
+      violations(compareRuns(RUN, fewer), [parseTolerance("perplexity=1%")])
+        .map(({ reason }) => reason),
+      Array(total - kept).fill("not in B"),
+    );
+  }
+});
+
+Deno.test("parseTolerance() demands a finite number, and proposes no name where only it is wrong", () => {
+  for (const number of ["1e400", "1e400%", "-1", "", "x"]) {
+    const error = assertThrows(
+      () => parseTolerance(`perplexity.value=${number}`),
+      InputError,
+      "METRIC=N",
+    );
+    assert(!error.message.includes("did you mean"), error.message);
+  }
+  assertEquals(parseTolerance("perplexity=1e-3").value, 1e-3);
+});
+
+Deno.test("compareRuns() says where calibration texts of one name have other contents", () => {
+  const of = (sha256: string) => ({
+    ...RUN,
+    environment: { texts: [{ name: "t", sha256 }] },
+  });
+  const a = of("1".repeat(64));
+  for (const { unlike } of compareRuns(a, of("1".repeat(64))).pairs) {
+    assertEquals(unlike, []);
+  }
+  const converted = compareRuns(a, of("2".repeat(64))).pairs.filter((
+    { measure, variantLabel },
+  ) => measure === "perplexity" && variantLabel !== "original");
+  assert(converted.length > 0);
+  for (const { unlike } of converted) {
+    assertEquals(unlike, [
+      "contents of calibration text t: 1111111111, 2222222222",
+    ]);
+  }
+});
+
+Deno.test("compareRuns() pairs equal cell ids where label and seed are told in another way", () => {
+  const seeded = changed((record) => ({
+    variantLabel: `${record.variantLabel} s1`,
+    calibrationSeed: 1,
+    variantGroup: record.variantLabel,
+  }));
+  const { pairs, onlyA, onlyB } = compareRuns(RUN, seeded);
+  assertEquals([onlyA.length, onlyB.length], [0, 0]);
+  assert(pairs.every(({ cellA, cellB }) => cellA === cellB));
+});
+
 Deno.test("comparisonCsv() has a row a figure, comparisonSections() a table a measure", () => {
   const comparison = compareRuns(RUN, changed(shifted(0.01)));
   const lines = comparisonCsv(comparison).trimEnd().split("\r\n");

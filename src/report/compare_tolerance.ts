@@ -3,7 +3,7 @@
 
 import { InputError } from "../base/errors.ts";
 import { nearestName } from "../text/nearest_name.ts";
-import type { CellPair, Comparison } from "./compare.ts";
+import type { CellPair, Comparison, LoneCell } from "./compare.ts";
 
 /** How much worse a metric may become. */
 export interface Tolerance {
@@ -59,20 +59,19 @@ const SHORT: Readonly<Record<string, string>> = {
  * @throws {InputError} If it is neither.
  */
 export function parseTolerance(text: string): Tolerance {
-  const [, name = "", number = "", percent] =
-    /^([\w.]+)=(\d+(?:\.\d+)?(?:e-?\d+)?)(%?)$/i.exec(text) ?? [];
+  const [name = "", ...rest] = text.split("=");
+  const [, number, percent] =
+    /^(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(%?)$/i.exec(rest.join("=")) ?? [];
   const metric = Object.hasOwn(SHORT, name) ? SHORT[name]! : name;
-  if (!Object.hasOwn(WORSE, metric)) {
-    const meant = nearestName(text.split("=")[0]!, [
-      ...TOLERABLE_METRICS,
-      ...Object.keys(SHORT),
-    ]);
+  const isKnown = Object.hasOwn(WORSE, metric);
+  if (!isKnown || number === undefined || !Number.isFinite(Number(number))) {
+    const meant = isKnown
+      ? undefined
+      : nearestName(name, [...TOLERABLE_METRICS, ...Object.keys(SHORT)]);
     throw new InputError(
       `option --fail-over: found ${text}${
-        meant === undefined || meant === name
-          ? ""
-          : ` (did you mean "${meant}"?)`
-      }; allowed: METRIC=N or METRIC=N%, METRIC one of ${
+        meant === undefined ? "" : ` (did you mean "${meant}"?)`
+      }; allowed: METRIC=N or METRIC=N%, N finite and >= 0, METRIC one of ${
         TOLERABLE_METRICS.join(", ")
       }`,
     );
@@ -82,12 +81,13 @@ export function parseTolerance(text: string): Tolerance {
 }
 
 /**
- * Finds the pairs that are worse than allowed, or that cannot be judged: a
- * check that cannot be made does not hold.
+ * Finds the pairs that are worse than allowed, or that cannot be judged, and
+ * the measured cells that the second run lacks: a check that cannot be made does
+ * not hold.
  *
  * @param comparison Of two runs.
  * @param tolerances What is allowed.
- * @throws {InputError} If no pair has the metric.
+ * @throws {InputError} If the first run has no measured cell of the metric.
  */
 export function violations(
   comparison: Comparison,
@@ -98,23 +98,34 @@ export function violations(
     const pairs = comparison.pairs.filter((pair) =>
       pair.measure === measure && pair.statusA === "ok"
     );
-    if (pairs.length === 0) {
+    const gone = comparison.onlyA.filter((cell) =>
+      cell.measure === measure && cell.status === "ok"
+    );
+    if (pairs.length + gone.length === 0) {
       throw new InputError(
         `Cannot check ${tolerance.metric} as no cell of both runs has it`,
       );
     }
-    return pairs.flatMap((pair) => {
-      const judged = judge(pair, tolerance);
-      return judged === undefined ? [] : [{
-        variantLabel: pair.variantLabel,
-        ...(pair.contextTokens === undefined
-          ? {}
-          : { contextTokens: pair.contextTokens }),
-        tolerance,
-        ...judged,
-      }];
+    const judged = pairs.flatMap((pair) => {
+      const found = judge(pair, tolerance);
+      return found === undefined
+        ? []
+        : [{ ...placeOf(pair), tolerance, ...found }];
     });
+    const lacking = gone.map((cell) => ({
+      ...placeOf(cell),
+      tolerance,
+      reason: "not in B",
+    }));
+    return [...judged, ...lacking];
   });
+}
+
+function placeOf({ variantLabel, contextTokens }: CellPair | LoneCell) {
+  return {
+    variantLabel,
+    ...(contextTokens === undefined ? {} : { contextTokens }),
+  };
 }
 
 function judge(

@@ -1,6 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
+import denoJson from "../deno.json" with { type: "json" };
 import { InputError } from "../src/base/errors.ts";
+import { bench } from "./bench.ts";
 import { describeCase } from "./kernel_report.ts";
 import { checkWritable } from "./output_file.ts";
 import { describeProfile, type Profile } from "./profile_report.ts";
@@ -18,6 +20,16 @@ Deno.test("benchKernels() refuses what would time nothing, before it opens a GPU
     const error = await assertRejects(() => benchKernels(args), InputError);
     assertStringIncludes(error.message, message);
   }
+});
+
+Deno.test("bench() has the benches that the task's description names", async () => {
+  const { message } = await assertRejects(() => bench(["x"]), InputError);
+  const { description } = denoJson.tasks.bench;
+  const named = description.split("bench ").slice(1).join(" ");
+  assertEquals(
+    named.match(/[a-z]{2,}/g)?.sort(),
+    message.split("must be one of ")[1]?.split(", ").sort(),
+  );
 });
 
 Deno.test("describeCase() calls a yardstick one and loses no digits of slow kernels", () => {

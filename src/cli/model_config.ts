@@ -15,6 +15,7 @@ import { parseModelConfig } from "../model/config_json.ts";
 import { MODEL_PRESETS } from "../model/presets.ts";
 import { SYNTHETIC_CONFIGS } from "../model/synthetic.ts";
 import { nearestName } from "../text/nearest_name.ts";
+import { kindOf } from "./path_kind.ts";
 
 /** A configuration and where it was read. */
 export interface ConfigSource {
@@ -129,18 +130,6 @@ async function configFile(folder: string): Promise<string | undefined> {
 async function hasConfig(folder: string): Promise<boolean> {
   return await kindOf(folder) === "folder" &&
     await configFile(folder) !== undefined;
-}
-
-async function kindOf(path: string): Promise<"folder" | "file" | undefined> {
-  try {
-    return (await Deno.stat(path)).isDirectory ? "folder" : "file";
-  } catch (error) {
-    if (
-      error instanceof Deno.errors.NotFound ||
-      error instanceof Deno.errors.NotADirectory
-    ) return undefined;
-    throw error;
-  }
 }
 
 /** Says which file an error is about. */

@@ -4,10 +4,11 @@
 import { basename, join } from "node:path";
 import { InputError } from "../base/errors.ts";
 import type { CellRecord } from "../experiment/record.ts";
+import { parseCellText } from "../experiment/record_schema.ts";
 import type { ComparedRun } from "../report/compare.ts";
 import { loadRuns } from "../report/mod.ts";
-import { parseCell } from "../report/schema.ts";
 import { nearestName } from "../text/nearest_name.ts";
+import { kindOf } from "./path_kind.ts";
 
 /** Runs that a repository keeps. */
 export const PUBLISHED_FOLDER = join("results", "published");
@@ -104,13 +105,7 @@ async function readLines(path: string): Promise<ComparedRun> {
   for (const [index, line] of lines.entries()) {
     if (line.trim() === "") continue;
     const where = `${path}:${index + 1}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      throw new InputError(`Cannot read ${where}: ${(error as Error).message}`);
-    }
-    cells.push(parseCell(value, where));
+    cells.push(parseCellText(line, where));
   }
   if (cells.length === 0) {
     throw new InputError(`Cannot read ${path} as it holds no record`);
@@ -156,16 +151,4 @@ export async function namesIn(folder: string): Promise<string[]> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return names.sort();
-}
-
-async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
-  try {
-    return (await Deno.stat(path)).isDirectory ? "folder" : "file";
-  } catch (error) {
-    if (
-      error instanceof Deno.errors.NotFound ||
-      error instanceof Deno.errors.NotADirectory
-    ) return undefined;
-    throw error;
-  }
 }

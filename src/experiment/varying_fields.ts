@@ -32,23 +32,3 @@ export function isVarying(path: string): boolean {
     )
   );
 }
-
-/**
- * A value without the fields that vary, at any depth.
- *
- * @param value A record, or any JSON value.
- * @returns A copy; a record that holds no other field than such is {}.
- */
-export function withoutVarying<T>(value: T): Partial<T> {
-  return stripped(value) as Partial<T>;
-}
-
-function stripped(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(stripped);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([name]) => !isVarying(name))
-      .map(([name, inner]) => [name, stripped(inner)]),
-  );
-}

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { isVarying, withoutVarying } from "./varying_fields.ts";
+import { withoutVarying } from "../../tests/fixtures/without_varying.ts";
+import { isVarying } from "./varying_fields.ts";
 
 Deno.test("isVarying() takes times at any depth, and no figure of the model", () => {
   for (

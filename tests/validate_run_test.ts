@@ -68,7 +68,11 @@ Deno.test("auditRun() finds a run and its publication good, and names damage by 
         () => undefined,
         /plan\.json: 1 of \d+ cells are not measured/,
       ],
-      [cell("cache"), (text) => text.slice(0, 90), /Cannot read .*\.json: /],
+      [
+        cell("cache"),
+        (text) => text.slice(0, 90),
+        /Cannot parse .*\.json as it is not JSON: /,
+      ],
       [
         cell("cache"),
         (text) => text.replace('"status": "ok"', '"status": "fine"'),
@@ -126,6 +130,96 @@ Deno.test("auditRun() finds a run and its publication good, and names damage by 
     assertEquals((await auditRun(out)).problems, []);
   });
 });
+
+Deno.test("auditRun() refuses what report refuses: a key twice, __proto__, a line twice, a plan of nulls", async () => {
+  await withRun(async ({ folder, out }) => {
+    const published = join(folder, "published");
+    await publishRun(out, published);
+    const lines = join(published, "results.jsonl");
+    const plan = join(out, "plan.json");
+    const environment = join(out, "environment.json");
+    for (
+      const [file, damage, problem] of [
+        [
+          lines,
+          (text: string) => text.replace("{", '{"__proto__":{},'),
+          /results\.jsonl:1.*__proto__/,
+        ],
+        [
+          lines,
+          (text: string) => text.replace("{", '{"status":"failed",'),
+          /results\.jsonl:1.*status/,
+        ],
+        [
+          lines,
+          (text: string) => text + text,
+          /results\.jsonl:\d+: holds cell [0-9a-f]{16}, which line 1 holds$/,
+        ],
+        [plan, () => "[null]", /Cannot read .*plan\.json as 0 is not valid/],
+        [plan, () => "{}", /Cannot read .*plan\.json as .* is not valid/],
+        [
+          environment,
+          () => '{"texts":[null]}',
+          /Cannot read .*environment\.json as texts\.0 is not valid/,
+        ],
+      ] as const
+    ) {
+      const before = await Deno.readTextFile(file);
+      await Deno.writeTextFile(file, damage(before));
+      const { problems } = await auditRun(join(file, ".."));
+      assert(
+        problems.some((line) => problem.test(line)),
+        `${problem}: ${problems.join("\n")}`,
+      );
+      await Deno.writeTextFile(file, before);
+    }
+  });
+});
+
+Deno.test(
+  "validate, report, compare and reproduce refuse folders and pipes in the place of files, exit 2",
+  {
+    ignore: Deno.build.os === "windows",
+  },
+  async () => {
+    await withRun(async ({ out }) => {
+      for (
+        const [name, make, message] of [
+          [
+            "results.jsonl",
+            (path: string) => Deno.mkdir(path),
+            /found a folder/,
+          ],
+          ["results.jsonl", pipe, /must be a file: found a pipe/],
+          [
+            "cells",
+            (path: string) => Deno.writeTextFile(path, ""),
+            /Cannot read .*cells: Not a directory/,
+          ],
+        ] as const
+      ) {
+        const path = join(out, name);
+        await Deno.rename(path, `${out}-kept`);
+        await make(path);
+        for (const verb of ["validate", "report", "compare", "reproduce"]) {
+          const args = verb === "compare" ? [out, out] : [out];
+          const { code, stderr } = await runVerbTask(verb, args);
+          assertEquals(code, 2, `${verb}: ${stderr}`);
+          assertMatch(stderr, message);
+          assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+        }
+        await Deno.remove(path, { recursive: true });
+        await Deno.rename(`${out}-kept`, path);
+      }
+    });
+  },
+);
+
+async function pipe(path: string): Promise<void> {
+  const { success } = await new Deno.Command("mkfifo", { args: [path] })
+    .output();
+  assert(success);
+}
 
 Deno.test("auditRecord() finds every figure that the others contradict", async () => {
   // deno-lint-ignore require-await -- as the others

@@ -3,15 +3,18 @@
 
 import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
+import { z } from "zod";
 import { InputError } from "../base/errors.ts";
+import { oneLine } from "../base/excerpt.ts";
 import { MODEL_ALIASES } from "../checkpoint/model_aliases.ts";
 import { shortHash } from "./canonical.ts";
 import { parseExperiment } from "./experiment_file.ts";
 import type { CellRecord } from "./record.ts";
 import { auditRecord } from "./record_audit.ts";
-import { parseCell } from "./record_schema.ts";
+import { parseAs, parseCellText } from "./record_schema.ts";
 import { isResult } from "./run_folder.ts";
 import { writtenIdentity } from "./run_identity.ts";
+import { cellFileNames, readRunText } from "./run_text.ts";
 import type { Experiment } from "./schema.ts";
 
 /** What is to be said of a run folder. */
@@ -34,6 +37,19 @@ export interface RunAudit {
   /** What is wrong, one line each, with its file. */
   readonly problems: readonly string[];
 }
+
+const planSchema = z.array(z.looseObject({ cell: z.string() }));
+
+/** What is looked at; the rest is for readers. */
+const environmentSchema = z.looseObject({
+  model: z.looseObject({ sha256: z.string().optional() }).optional(),
+  texts: z.array(
+    z.looseObject({
+      name: z.string().optional(),
+      sha256: z.string().optional(),
+    }),
+  ).optional(),
+});
 
 /** A run's records, and what is wrong with them. */
 interface Records {
@@ -107,7 +123,7 @@ export async function auditRun(path: string): Promise<RunAudit> {
 async function readRecords(path: string): Promise<Records> {
   const problems: string[] = [];
   const cells = new Map<string, CellRecord>();
-  for (const name of await cellFiles(path)) {
+  for (const name of await cellFileNames(path) ?? []) {
     const file = join(path, "cells", name);
     const record = parsed(await Deno.readTextFile(file), file, problems);
     if (record === undefined) continue;
@@ -117,24 +133,29 @@ async function readRecords(path: string): Promise<Records> {
     cells.set(record.cell, record);
   }
   const file = join(path, "results.jsonl");
-  const lines = (await readIfPresent(file) ?? "").split("\n").flatMap(
-    (line, i) =>
-      line.trim() === ""
-        ? []
-        : parsed(line, `${file}:${i + 1}`, problems) ?? [],
-  );
+  const lines: CellRecord[] = [];
+  const lineOf = new Map<string, number>();
+  const texts = (await readRunText(file) ?? "").split("\n");
+  for (const [i, line] of texts.entries()) {
+    if (line.trim() === "") continue;
+    const where = `${file}:${i + 1}`;
+    const record = parsed(line, where, problems);
+    if (record === undefined) continue;
+    const first = lineOf.get(record.cell);
+    if (first !== undefined) {
+      problems.push(
+        `${where}: holds cell ${record.cell}, which line ${first} holds`,
+      );
+    }
+    lineOf.set(record.cell, first ?? i + 1);
+    lines.push(record);
+  }
   const planFile = join(path, "plan.json");
-  const planText = await readIfPresent(planFile);
+  const planText = await readRunText(planFile);
   let plan: string[] | undefined;
   if (planText !== undefined) {
-    try {
-      plan = (JSON.parse(planText) as { cell: string }[]).map(({ cell }) => {
-        if (typeof cell !== "string") throw new Error("a cell has no id");
-        return cell;
-      });
-    } catch (error) {
-      problems.push(`Cannot read ${planFile}: ${(error as Error).message}`);
-    }
+    plan = parsedAs(planSchema, planText, planFile, problems)
+      ?.map(({ cell }) => cell);
   }
   return { cells, lines, plan, problems };
 }
@@ -145,13 +166,27 @@ function parsed(
   problems: string[],
 ): CellRecord | undefined {
   try {
-    return parseCell(JSON.parse(text), where);
+    return parseCellText(text, where);
+  } catch (error) {
+    problems.push((error as Error).message);
+    return undefined;
+  }
+}
+
+function parsedAs<T>(
+  schema: z.ZodType<T>,
+  text: string,
+  where: string,
+  problems: string[],
+): T | undefined {
+  try {
+    return parseAs(schema, JSON.parse(text), where);
   } catch (error) {
     const { message } = error as Error;
     problems.push(
       error instanceof InputError
         ? message
-        : `Cannot read ${where}: ${message.split("\n")[0]}`,
+        : `Cannot read ${where}: ${oneLine(message)}`,
     );
     return undefined;
   }
@@ -188,7 +223,7 @@ async function auditExperiment(
   problems: string[],
 ): Promise<{ experiment?: string; runId?: string }> {
   const file = join(path, "experiment.yaml");
-  const text = await readIfPresent(file);
+  const text = await readRunText(file);
   if (text === undefined) {
     problems.push(`${file}: not there`);
     return {};
@@ -236,25 +271,15 @@ async function auditEnvironment(
   problems: string[],
 ): Promise<void> {
   const file = join(path, "environment.json");
-  const text = await readIfPresent(file);
+  const text = await readRunText(file);
   if (text === undefined) {
     problems.push(`${file}: not there`);
     return;
   }
-  let environment: {
-    model?: { sha256?: unknown };
-    texts?: { name?: unknown; sha256?: unknown }[];
-  };
-  try {
-    environment = JSON.parse(text) ?? {};
-  } catch (error) {
-    problems.push(`Cannot read ${file}: ${(error as Error).message}`);
-    return;
-  }
+  const environment = parsedAs(environmentSchema, text, file, problems);
+  if (environment === undefined) return;
   const texts = new Map(
-    (Array.isArray(environment.texts) ? environment.texts : []).map((
-      { name, sha256 },
-    ) => [name, sha256]),
+    environment.texts?.map(({ name, sha256 }) => [name, sha256]),
   );
   const said = new Set<string>();
   for (const { model, metrics } of cells) {
@@ -273,25 +298,4 @@ async function auditEnvironment(
     }
   }
   problems.push(...said);
-}
-
-async function cellFiles(path: string): Promise<string[]> {
-  const names: string[] = [];
-  try {
-    for await (const { name, isFile } of Deno.readDir(join(path, "cells"))) {
-      if (isFile && /^[^.].*\.json$/.test(name)) names.push(name);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return names.sort();
-}
-
-async function readIfPresent(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }

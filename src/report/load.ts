@@ -9,6 +9,7 @@ import type { CellRecord } from "../experiment/record.ts";
 import { parsePlainYaml } from "../experiment/plain_yaml.ts";
 import { parseCellText } from "../experiment/record_schema.ts";
 import { isResult } from "../experiment/run_folder.ts";
+import { cellFileNames, readRunText } from "../experiment/run_text.ts";
 import { parseChecks, parsePlan, type PlannedCell } from "./schema.ts";
 
 /** One or several run folders, read and merged. */
@@ -93,7 +94,7 @@ export async function loadRuns(
     checks.push(...await readChecks(directory, problems));
     const environment = await readJson(`${directory}/environment.json`);
     if (isObject(environment)) environments.set(directory, environment);
-    experimentText ??= await readText(`${directory}/experiment.yaml`);
+    experimentText ??= await readRunText(`${directory}/experiment.yaml`);
   }
   if (slots.size === 0) {
     throw new InputError(
@@ -202,21 +203,12 @@ async function readCells(
   ids: ReadonlySet<string> | undefined,
   problems: string[],
 ): Promise<readonly CellRecord[]> {
-  const names: string[] = [];
-  try {
-    for await (const entry of Deno.readDir(`${directory}/cells`)) {
-      const id = /^(.+)\.json$/.exec(entry.name)?.[1];
-      // Where an input has changed, the cells of the plan before it lie there still.
-      if (entry.isFile && id !== undefined && (ids?.has(id) ?? true)) {
-        names.push(entry.name);
-      }
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return listed;
-  }
+  const names = await cellFileNames(directory);
+  if (names === undefined) return listed;
   const records: CellRecord[] = [];
-  for (const name of names.sort()) {
+  for (const name of names) {
+    // Where an input has changed, the cells of the plan before it lie there still.
+    if (ids?.has(name.slice(0, -".json".length)) === false) continue;
     const path = `${directory}/cells/${name}`;
     try {
       records.push(parseCellText(await Deno.readTextFile(path), path));
@@ -238,7 +230,7 @@ async function readLines(
     throw new InputError(`Cannot read run folder ${directory}: no such folder`);
   }
   const path = `${directory}/results.jsonl`;
-  const lines = (await readText(path) ?? "").split("\n");
+  const lines = (await readRunText(path) ?? "").split("\n");
   const records: CellRecord[] = [];
   for (const [index, line] of lines.entries()) {
     if (line.trim() === "") continue;
@@ -289,17 +281,8 @@ function parseExperiment(
   return isObject(value) ? value : {};
 }
 
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
 async function readJson(path: string): Promise<unknown> {
-  const text = await readText(path);
+  const text = await readRunText(path);
   if (text === undefined) return undefined;
   try {
     return JSON.parse(text);

@@ -30,26 +30,32 @@ export function commits(run: RunData): string {
   ]);
 }
 
+const DEMONSTRATION =
+  "embedded is a small model for demonstrations and tests: its figures say nothing of a language model of use.";
+
 /**
  * Which models an experiment file prefers to the one that was measured, and
- * why they could not be had.
+ * why they could not be had; a caution where it is the embedded one.
  *
  * @param run The run, or several merged.
  * @returns Sentences; empty where the first of each list was had.
  */
 export function modelChoices(run: Pick<RunData, "environments">): string[] {
-  const lines = run.environments.map(({ model }) => {
-    if (!isObject(model) || !Array.isArray(model["notHad"])) return "";
+  const lines = run.environments.flatMap(({ model }) => {
+    if (!isObject(model)) return [];
+    const caution = model["name"] === "embedded" ? [DEMONSTRATION] : [];
+    if (!Array.isArray(model["notHad"])) return caution;
     const reasons = model["notHad"].filter(isObject).map(({ name, reason }) =>
       `${name} (${scrubText(String(reason))})`
     );
-    return reasons.length === 0
-      ? ""
-      : `Measured on ${model["name"]}: the experiment file lists ${
+    return reasons.length === 0 ? caution : [
+      ...caution,
+      `Measured on ${model["name"]}: the experiment file lists ${
         joinWords(reasons)
-      } before it, which could not be had.`;
+      } before it, which could not be had.`,
+    ];
   });
-  return [...new Set(lines.filter((line) => line !== ""))];
+  return [...new Set(lines)];
 }
 
 /** Options that say where a run is kept or how it is shown, not what was measured. */

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { CellRecord } from "../experiment/record.ts";
 import type { RunData } from "./load.ts";
 import {
@@ -83,6 +83,10 @@ Deno.test("modelChoices() says which models could not be had and why, without fo
   assertEquals(modelChoices(run({ model: { ...model, notHad: [] } })), []);
   // Runs recorded before it was.
   assertEquals(modelChoices(run({ model })), []);
+  assertStringIncludes(
+    modelChoices(run({ model: { ...model, name: "embedded" } })).join(" "),
+    "say nothing of a language model of use",
+  );
 });
 
 Deno.test("missingCells() tells variants that were left out from cells that are missing", () => {

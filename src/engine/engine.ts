@@ -46,6 +46,31 @@ export interface DecodeResult {
   readonly samples: number;
 }
 
+/** What fill() puts into a cache. */
+export interface CacheFill {
+  /** Sequences. */
+  readonly batch: number;
+  /** Tokens that each has in the cache. */
+  readonly tokens: number;
+  /** Tokens of room beyond. @default 0 */
+  readonly reserve?: number;
+  /** Of the cached numbers and the tokens fed next. */
+  readonly seed: number;
+}
+
+/** One kernel's share of a decode step. */
+export interface KernelTime {
+  /** As in the engine's table of kernels, with what distinguishes its uses: "gemv qkvProj". */
+  readonly name: string;
+  readonly dispatches: number;
+  /** On the device's clock, all its dispatches together. */
+  readonly seconds: number;
+  /** Bytes that must move at least. */
+  readonly bytes: number;
+  /** Floating-point operations, a multiply-add being two. */
+  readonly flops: number;
+}
+
 /** Two models' predictions of one sequence, compared token by token. */
 export interface TokenDivergence {
   /** KL(original || model) of each prediction over the whole vocabulary, nats, [T-1]. */
@@ -100,6 +125,23 @@ export interface Session {
    * @throws {RangeError} If the lengths differ and the engine is "onnx".
    */
   prefill(tokens: readonly Int32Array[], reserve?: number): Promise<void>;
+  /**
+   * As prefill() of prompts of equal length, but the cache is filled with seeded
+   * numbers: for the speed of decoding at contexts whose prefill would take longer
+   * than all that is measured. What is decoded then means nothing.
+   *
+   * @param fill How much.
+   */
+  fill?(fill: CacheFill): Promise<void>;
+  /**
+   * Times each kernel of the next decode step, which is then taken back. Their sum
+   * is not the step's time: each is timed on its own.
+   *
+   * @throws {RangeError} If nothing is in the cache, or the device has no clock.
+   */
+  profileStep?(): Promise<readonly KernelTime[]>;
+  /** Bytes of activations and other scratch that decoding takes at a batch size and capacity. */
+  scratchBytes?(batch: number, capacity: number): number;
   /**
    * Decodes greedily from the cache, one token a step and sequence. A step
    * feeds the greedy token so far and returns it: the first is the argmax after
@@ -158,6 +200,8 @@ export interface Session {
 /** An engine, ready to open models. */
 export interface Engine {
   describe(): EngineDescription;
+  /** Bytes a second that a copy on the device moves, read and written ones together; measured when first asked for. */
+  copyBandwidth?(): Promise<number>;
   /**
    * @throws {RangeError} If the engine cannot run this model with these options.
    */

@@ -2,6 +2,7 @@
 // rebuilt from these. Units are in the names of the fields.
 
 import type { LayerReport } from "../conversion/method.ts";
+import type { KernelTime } from "../engine/engine.ts";
 import type { StageSeconds } from "./stage_clock.ts";
 
 /** Raised when fields of CellRecord change meaning. */
@@ -115,8 +116,8 @@ export interface CacheMetrics {
 export interface ThroughputMetrics {
   /** Sequences at once. */
   readonly batchSize: number;
-  /** batchSize · contextTokens / median prefill time. */
-  readonly prefillTokensPerSecond: number;
+  /** batchSize · contextTokens / median prefill time; absent where the cache was filled with seeded numbers instead. */
+  readonly prefillTokensPerSecond?: number;
   /** batchSize / median step time. */
   readonly decodeTokensPerSecond: number;
   /** Times taken, all repetitions together: one a step, or one for several where an engine submits them together. */
@@ -127,8 +128,44 @@ export interface ThroughputMetrics {
   readonly p50Ms: number;
   /** 95th percentile of the same. */
   readonly p95Ms: number;
-  /** Weights and cache, bytes. */
+  /** Weights, cache and scratch, bytes. */
   readonly memoryBytes: number;
+  /** What memoryBytes is made of. */
+  readonly memory?: {
+    readonly weightBytes: number;
+    readonly cacheBytes: number;
+    readonly scratchBytes: number;
+    /** Absent: no limit but the device's. */
+    readonly budgetBytes?: number;
+  };
+  /** Bytes that a step must move at least (weights and cache), over the copy bandwidth of the same run: what no step can beat. */
+  readonly roofline?: {
+    readonly stepBytes: number;
+    readonly copyBytesPerSecond: number;
+    readonly tokensPerSecond: number;
+    /** decodeTokensPerSecond / tokensPerSecond. */
+    readonly fraction: number;
+  };
+  /** Time by kernel of one step at this context, each dispatch timed on its own. */
+  readonly kernels?: readonly KernelTime[];
+  /** Where whole requests are timed: half of the context comes in, half goes out. */
+  readonly requests?: {
+    readonly count: number;
+    readonly inputTokens: number;
+    readonly outputTokens: number;
+    /** count · outputTokens / seconds, prefill included. */
+    readonly outputTokensPerSecond: number;
+    /** Of all requests, from the samples. */
+    readonly seconds: number;
+    readonly prefillSeconds: number;
+    /** Input tokens whose prefill was timed; the rest is in proportion. */
+    readonly prefillSampledTokens: number;
+    /** Where along the generation steps were timed; between them the time is linear. */
+    readonly sampledSteps: readonly {
+      readonly contextTokens: number;
+      readonly ms: number;
+    }[];
+  };
 }
 
 /** One conversion. */

@@ -151,10 +151,13 @@ function figuresOf(record: CellRecord): [metric: string, value: number][] {
           "throughput.decodeTokensPerSecond",
           record.metrics.decodeTokensPerSecond,
         ],
-        [
-          "throughput.prefillTokensPerSecond",
-          record.metrics.prefillTokensPerSecond,
-        ],
+        // A seeded cache has no prefill.
+        ...(record.metrics.prefillTokensPerSecond === undefined ? [] : [
+          [
+            "throughput.prefillTokensPerSecond",
+            record.metrics.prefillTokensPerSecond,
+          ] satisfies [string, number],
+        ]),
       ];
     case "conversion": {
       const { wallSeconds, calibrationWallSeconds, keptEnergyByLayer } =

@@ -111,9 +111,11 @@ export function meanOverSeeds(seeds: readonly Measurements[]): Measurements {
     }),
     throughput: byContext(seeds.map(({ throughput }) => throughput), (all) => ({
       ...all[0]!,
-      prefillTokensPerSecond: mean(
-        all.map((one) => one.prefillTokensPerSecond),
-      ),
+      ...(all[0]!.prefillTokensPerSecond === undefined ? {} : {
+        prefillTokensPerSecond: mean(
+          all.map((one) => one.prefillTokensPerSecond!),
+        ),
+      }),
       decodeTokensPerSecond: mean(all.map((one) => one.decodeTokensPerSecond)),
       p50Ms: mean(all.map((one) => one.p50Ms)),
       p95Ms: mean(all.map((one) => one.p95Ms)),

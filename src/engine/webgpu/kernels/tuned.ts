@@ -1,0 +1,141 @@
+// Shapes of kernels that were found fastest on an adapter: by `deno task tune` on
+// this machine, else those that come with the suite. tuning.ts has the defaults.
+
+import { join } from "node:path";
+import { contentKey } from "../../../base/content_key.ts";
+import { oneLine } from "../../../base/excerpt.ts";
+import { cacheFolder } from "../../../checkpoint/cache_folder.ts";
+import type { AdapterFacts, Gpu } from "../device/gpu.ts";
+import nvidiaH100 from "./tuned/nvidia_h100.json" with { type: "json" };
+import {
+  checkTuningFamily,
+  parseTuningTable,
+  type TuningFamily,
+  type TuningTable,
+} from "./tuning_table.ts";
+
+/** Which tables count: "all" (the default), "shipped" or "none". */
+const VARIABLE = "TRANSMLA_TUNING";
+
+const SHIPPED: readonly (readonly [name: string, file: unknown])[] = [
+  ["nvidia_h100", nvidiaH100],
+];
+
+/** A table, and what records call it. */
+interface NamedTable {
+  readonly name: string;
+  readonly table: TuningTable;
+}
+
+/** In order of precedence; read once a device. */
+const tables = new WeakMap<Gpu, readonly NamedTable[]>();
+
+/**
+ * A kernel's shape that was found fastest on this adapter: in the user's own table
+ * for it, its driver and its provider, else in the one that comes with the suite.
+ *
+ * @param gpu The device; a software adapter has no tables.
+ * @param kernel Its family: "gemm".
+ * @param key The size, as the family writes it.
+ * @returns The shape, or undefined where nothing was measured.
+ */
+export function tuned<Shape>(
+  gpu: Gpu,
+  kernel: string,
+  key: string,
+): Shape | undefined {
+  for (const { table } of tablesOf(gpu)) {
+    const shape = table.kernels[kernel]?.[key];
+    // What a family wrote it reads.
+    if (shape !== undefined) return shape as Shape;
+  }
+  return undefined;
+}
+
+/**
+ * What a record says of the tables in use.
+ *
+ * @param gpu The device.
+ * @returns Names with the start of their digests, or undefined where there are none.
+ */
+export function tuningName(gpu: Gpu): string | undefined {
+  const names = tablesOf(gpu).map(({ name, table }) =>
+    `${name} ${contentKey(table.kernels).slice(0, 8)}`
+  );
+  return names.length === 0 ? undefined : names.join(", ");
+}
+
+/** Leaves a device with the defaults of tuning.ts from now on. */
+export function ignoreTuned(gpu: Gpu): void {
+  tables.set(gpu, []);
+}
+
+/** Where the user's own table for an adapter is kept. */
+export function ownTablePath(facts: AdapterFacts): string {
+  const words = [facts.name, facts.driver, facts.provider].join(" ");
+  const name = words.toLowerCase().replaceAll(/[^a-z0-9.]+/g, "_");
+  return join(cacheFolder(), "tuning", `${name}.json`);
+}
+
+function tablesOf(gpu: Gpu): readonly NamedTable[] {
+  let found = tables.get(gpu);
+  if (found === undefined) tables.set(gpu, found = readTables(gpu.facts));
+  return found;
+}
+
+function readTables(facts: AdapterFacts): NamedTable[] {
+  if (facts.software) return [];
+  const which = isGranted({ name: "env", variable: VARIABLE })
+    ? Deno.env.get(VARIABLE)
+    : undefined;
+  if (which === "none") return [];
+  const shipped = SHIPPED.flatMap(([name, file]) =>
+    shippedTables(name, checkTuningFamily(name, file), facts)
+  );
+  const own = which === "shipped" ? undefined : ownTable(facts);
+  return own === undefined ? shipped : [own, ...shipped];
+}
+
+/**
+ * Tables of a family for an adapter and its provider.
+ *
+ * @param name What records call the family.
+ * @param family The file.
+ * @param facts The adapter.
+ */
+export function shippedTables(
+  name: string,
+  { adapters, tables }: TuningFamily,
+  facts: AdapterFacts,
+): NamedTable[] {
+  if (!adapters.some((start) => facts.name.startsWith(start))) return [];
+  return tables.filter(({ provider }) => provider === facts.provider)
+    .map((table) => ({ name, table }));
+}
+
+function ownTable(facts: AdapterFacts): NamedTable | undefined {
+  // Without these permissions a terminal would be asked for them.
+  const folders = ["TRANSMLA_CACHE", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
+  const isOpen =
+    folders.every((variable) => isGranted({ name: "env", variable })) &&
+    folders.some((variable) => Deno.env.has(variable));
+  if (!isOpen) return undefined;
+  const path = ownTablePath(facts);
+  if (!isGranted({ name: "read", path })) return undefined;
+  try {
+    const table = parseTuningTable(path, Deno.readTextFileSync(path));
+    const { adapter, driver, provider } = table;
+    const isSame = adapter === facts.name && driver === facts.driver &&
+      provider === facts.provider;
+    return isSame ? { name: "own", table } : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    const reason = error instanceof Error ? error.message : String(error);
+    console.warn(`warning: ${oneLine(reason)}; the table is not used`);
+    return undefined;
+  }
+}
+
+function isGranted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
+}

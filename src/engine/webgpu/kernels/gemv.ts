@@ -13,7 +13,7 @@ import {
 } from "./kernel.ts";
 import { isAligned, rowBinding } from "./row_access.ts";
 import { STORE_PRODUCT } from "./gemm_part.ts";
-import { type GemvShape, gemvShape } from "./tuning.ts";
+import { type GemvShape, gemvShape } from "./gemv_tuning.ts";
 
 const SOURCE = readWgsl("gemv.wgsl", import.meta.url);
 
@@ -78,7 +78,8 @@ function partDispatch(
     gemvShape(gpu, {
       columns,
       height: part.rows,
-      prologue: prologue !== undefined,
+      width: weight.columns,
+      form: prologue?.kind ?? "plain",
     });
   const norm = prologue?.kind === "norm" ? prologue : undefined;
   const half = weight.element === "f16";

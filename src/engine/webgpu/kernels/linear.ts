@@ -5,9 +5,10 @@ import type { Arena, Dispatch } from "../device/gpu.ts";
 import { gatedSilu } from "./gated_silu.ts";
 import { gemm } from "./gemm.ts";
 import { gemv, type GemvArgs } from "./gemv.ts";
+import { gemvRows } from "./gemv_tuning.ts";
 import { type Element, ELEMENT_BYTES, padded, type View } from "./kernel.ts";
 import { rmsNorm } from "./rms_norm.ts";
-import { gemmInput, gemvRows } from "./tuning.ts";
+import { gemmInput } from "./tuning.ts";
 
 /** What linear() takes. */
 export interface LinearArgs extends Omit<GemvArgs, "shape"> {

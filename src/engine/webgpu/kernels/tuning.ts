@@ -1,53 +1,8 @@
-// Shapes of the linear kernels by device and size. Software adapters compile and
+// Shapes of gemm() and shares of decode attention by device and size. Software adapters compile and
 // run small tiles; GPUs get those that were fastest on an H100.
 
 import type { Gpu } from "../device/gpu.ts";
 import type { Element } from "./kernel.ts";
-
-/** How gemv() spreads its work. */
-export interface GemvShape {
-  /** A subgroup shares a row of W; otherwise a workgroup does. Needs subgroups of one size. */
-  readonly subgroups: boolean;
-  /** Threads of a workgroup: a power of two, a multiple of the subgroup size. */
-  readonly threads: number;
-  /** Rows of W a subgroup (or workgroup) has in hand at once. */
-  readonly rows: number;
-  /** Loads of 8 columns of each row in flight. */
-  readonly unroll: number;
-}
-
-/** A product of few rows. */
-export interface GemvSize {
-  /** Rows of x, rounded up to a power of two. */
-  readonly columns: number;
-  /** Rows of W. */
-  readonly height: number;
-  /** Whether x is computed on the way in. */
-  readonly prologue: boolean;
-}
-
-/**
- * The shape of gemv() for a product.
- *
- * @param gpu The device.
- * @param size The product.
- */
-export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
-  const subgroups = gpu.features.subgroups && gpu.facts.subgroupSize > 0;
-  if (gpu.facts.software) return { subgroups, threads: 64, rows: 1, unroll: 1 };
-  const { columns, height, prologue } = size;
-  // Without subgroups, sums of all threads meet in workgroup memory; and small
-  // matrices need small workgroups, or some processors get none.
-  const threads = !subgroups ? 64 : height < 2048 ? 128 : 256;
-  if (columns === 1) {
-    const rows = prologue && height >= 4096 ? 2 : 1;
-    return { subgroups, threads, rows, unroll: 4 };
-  }
-  // More rows of x need more of W in hand for each number of x that is loaded, and
-  // more registers for their sums.
-  const rows = columns === 2 || height < 2048 ? 2 : 4;
-  return { subgroups, threads, rows, unroll: columns < 16 ? 2 : 1 };
-}
 
 /** How gemm() without subgroup matrices cuts its work; see gemm_registers.wgsl. */
 export interface RegisterTile {
@@ -174,11 +129,38 @@ export function registerTile(
   return { kind: "registers", rows, columns, depth, threadRows, threadColumns };
 }
 
-/** Rows of x up to which linear() takes gemv(), with a prologue or without. */
-export function gemvRows(prologue: "norm" | "gatedSilu" | undefined): number {
-  // Every group computes the gate of all of x again: two rows are the most that
-  // this is worth.
-  return prologue === "gatedSilu" ? 2 : 8;
+/** Decode attention of a batch. */
+export interface AttentionSize {
+  readonly kind: "gqa" | "partialRope" | "mla";
+  /** Sequences. */
+  readonly batch: number;
+  /** Tokens that the cache has room for. */
+  readonly capacity: number;
+  /** Heads' keys that differ: 1 in latent attention. */
+  readonly groups: number;
+}
+
+// Workgroups that keep a large GPU busy; each share of the keys is one.
+const BUSY_WORKGROUPS = 264;
+
+// Keys of a share at least: below, merging costs more than it gains.
+const LEAST_KEYS = 64;
+
+const MOST_SPLITS = 128;
+
+/**
+ * Shares of the keys that decode attention works on side by side.
+ *
+ * @param _gpu The device.
+ * @param size The batch.
+ */
+export function attentionSplits(
+  _gpu: Gpu,
+  { batch, capacity, groups }: AttentionSize,
+): number {
+  const wanted = Math.ceil(BUSY_WORKGROUPS / (batch * groups));
+  const useful = Math.ceil(capacity / LEAST_KEYS);
+  return Math.max(1, Math.min(wanted, useful, MOST_SPLITS));
 }
 
 /**

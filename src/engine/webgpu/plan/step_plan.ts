@@ -10,6 +10,7 @@ import { embed } from "../kernels/embed.ts";
 import type { View } from "../kernels/kernel.ts";
 import { linear } from "../kernels/linear.ts";
 import { rotateStore } from "../kernels/rotate_store.ts";
+import { attentionSplits } from "../kernels/tuning.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { KvCache } from "./kv_cache.ts";
 import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
@@ -29,14 +30,6 @@ export interface DecodeState {
   /** Logits after the latest token, f32 [B, V]. */
   readonly logits: View;
 }
-
-/** Workgroups that keep a large GPU busy; each share of the keys is one. */
-const BUSY_WORKGROUPS = 264;
-
-/** Keys of a share at least: below, merging costs more than it gains. */
-const LEAST_KEYS = 64;
-
-const MOST_SPLITS = 128;
 
 /** Buffers of a batch that is decoded. */
 export function allocateState(
@@ -153,12 +146,13 @@ function attentionScratch(
   model: GpuModel,
   { batch, capacity }: KvCache,
 ): AttentionScratch {
-  const splits = (form: AttentionForm) => {
-    const workgroups = batch * keyGroups(form);
-    const wanted = Math.ceil(BUSY_WORKGROUPS / workgroups);
-    const useful = Math.ceil(capacity / LEAST_KEYS);
-    return Math.max(1, Math.min(wanted, useful, MOST_SPLITS));
-  };
+  const splits = (form: AttentionForm) =>
+    attentionSplits(arena.gpu, {
+      kind: form.kind,
+      batch,
+      capacity,
+      groups: keyGroups(form),
+    });
   let partial = 0;
   let stats = 0;
   for (const { form } of model.layers) {

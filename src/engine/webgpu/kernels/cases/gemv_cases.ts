@@ -11,7 +11,7 @@ import {
   productCase,
   type ProductShape,
 } from "./product_case.ts";
-import type { GemvShape } from "../tuning.ts";
+import type { GemvShape } from "../gemv_tuning.ts";
 
 const WORKGROUP: GemvShape = {
   subgroups: false,

@@ -1,0 +1,181 @@
+// Shapes of gemv() by device and size, and the rows of x up to which it is used.
+
+import type { Gpu } from "../device/gpu.ts";
+
+/** How gemv() spreads its work. */
+export interface GemvShape {
+  /** A subgroup shares a row of W; otherwise a workgroup does. Needs subgroups of one size. */
+  readonly subgroups: boolean;
+  /** Threads of a workgroup: a power of two, a multiple of the subgroup size. */
+  readonly threads: number;
+  /** Rows of W, or of its gate, that a subgroup (or workgroup) has in hand at once. */
+  readonly rows: number;
+  /** Loads of 8 columns of each row in flight. */
+  readonly unroll: number;
+}
+
+/** What a product has on its way in or out that its shape depends on. */
+export type GemvForm =
+  | "plain"
+  | "norm"
+  | "gatedSilu"
+  | "scaled"
+  | "residual"
+  | "gated";
+
+/** A product of few rows. */
+export interface GemvSize {
+  /** Rows of x. */
+  readonly columns: number;
+  /** Rows of W; of [gate; up] both. */
+  readonly height: number;
+  /** Columns of W. */
+  readonly width: number;
+  readonly form: GemvForm;
+}
+
+/**
+ * Whether gemv() can scale on the way in, and gate or add to the residual stream on
+ * the way out.
+ *
+ * @param gpu The device.
+ */
+export function hasFusedGemv({ features, facts }: Gpu): boolean {
+  return features.subgroups && facts.subgroupSize > 0;
+}
+
+/**
+ * The shape of gemv() for a product.
+ *
+ * @param gpu The device.
+ * @param size The product.
+ */
+export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
+  const subgroups = hasFusedGemv(gpu);
+  if (gpu.facts.software) return { subgroups, threads: 64, rows: 1, unroll: 1 };
+  if (!subgroups || isFolded(size)) return foldedShape(size, subgroups);
+  const { columns, height, form } = size;
+  const threads = Math.min(
+    height < 2048 ? 128 : form === "residual" ? 512 : 256,
+    gpu.facts.limits.maxComputeInvocationsPerWorkgroup,
+  );
+  const shape = (rows: number, unroll: number) => ({
+    subgroups,
+    threads,
+    rows,
+    unroll,
+  });
+  // Of gate and up there are two rows where others have one.
+  const pairs = form === "gated";
+  if (columns === 1) return shape(1, pairs ? 4 : 8);
+  if (columns === 2) return shape(pairs ? 1 : 2, 4);
+  // More rows of x need more of W in hand for each number of x that is loaded, and
+  // more registers for their sums.
+  if (columns <= 4) return shape(pairs ? 1 : 2, 2);
+  return shape(pairs ? 2 : 4, columns <= 8 ? 2 : 1);
+}
+
+/**
+ * Shapes that could be fastest for a product.
+ *
+ * @param gpu The device.
+ * @param size The product.
+ * @returns At most eight that the device can run, the default first; none where subgroups vary in size.
+ */
+export function gemvCandidates(gpu: Gpu, size: GemvSize): GemvShape[] {
+  const chosen = gemvShape(gpu, size);
+  if (!chosen.subgroups) return [];
+  const { subgroupSize, limits } = gpu.facts;
+  const known = new Set<string>();
+  return [chosen, ...candidatesOf(size)].filter((shape) => {
+    const { threads, rows, unroll } = shape;
+    const key = `${threads} ${rows} ${unroll}`;
+    if (known.has(key)) return false;
+    known.add(key);
+    return threads % subgroupSize === 0 &&
+      threads <= limits.maxComputeInvocationsPerWorkgroup;
+  }).slice(0, 8);
+}
+
+function candidatesOf({ columns, form }: GemvSize): GemvShape[] {
+  const shapes: readonly (readonly [number, number, number])[] = columns === 1
+    ? form === "gated"
+      ? [[256, 1, 4], [128, 1, 4], [512, 1, 4], [256, 1, 8], [256, 2, 4]]
+      : [
+        [256, 1, 8],
+        [128, 1, 8],
+        [512, 1, 8],
+        [256, 1, 4],
+        [512, 1, 4],
+        [256, 1, 16],
+        [256, 2, 4],
+      ]
+    : columns === 2
+    ? [
+      [256, 1, 4],
+      [256, 1, 8],
+      [256, 2, 2],
+      [256, 2, 4],
+      [128, 2, 4],
+      [512, 2, 4],
+      [256, 4, 2],
+    ]
+    : columns <= 4
+    ? [
+      [256, 1, 4],
+      [256, 2, 2],
+      [256, 2, 4],
+      [256, 4, 1],
+      [256, 4, 2],
+      [128, 2, 2],
+    ]
+    : [
+      [256, 1, 2],
+      [256, 2, 1],
+      [256, 2, 2],
+      [256, 4, 1],
+      [256, 4, 2],
+      [128, 4, 1],
+    ];
+  return shapes.map(([threads, rows, unroll]) => ({
+    subgroups: true,
+    threads,
+    rows,
+    unroll,
+  }));
+}
+
+/** Whether x is computed on the way in by every group. */
+function isFolded({ form }: GemvSize): boolean {
+  return form === "norm" || form === "gatedSilu";
+}
+
+function foldedShape(size: GemvSize, subgroups: boolean): GemvShape {
+  const { columns, height } = size;
+  // Without subgroups, sums of all threads meet in workgroup memory; and small
+  // matrices need small workgroups, or some processors get none.
+  const threads = !subgroups ? 64 : height < 2048 ? 128 : 256;
+  if (columns === 1) {
+    const rows = isFolded(size) && height >= 4096 ? 2 : 1;
+    return { subgroups, threads, rows, unroll: 4 };
+  }
+  const rows = columns === 2 || height < 2048 ? 2 : 4;
+  return { subgroups, threads, rows, unroll: columns <= 8 ? 2 : 1 };
+}
+
+/** Rows of x up to which linear() takes gemv(), with a prologue or without. */
+export function gemvRows(prologue: "norm" | "gatedSilu" | undefined): number {
+  // Every group computes the gate of all of x again: two rows are the most that
+  // this is worth.
+  return prologue === "gatedSilu" ? 2 : 8;
+}
+
+/**
+ * Sequences up to which a decode step is made of gemv() alone.
+ *
+ * @param gpu The device.
+ * @returns 0 where gemv() lacks what that takes.
+ */
+export function fusedStepRows(gpu: Gpu): number {
+  return hasFusedGemv(gpu) ? 8 : 0;
+}

@@ -33,6 +33,8 @@ export interface EngineDescription {
   readonly adapter?: string;
   /** Of the adapter: a rasterizer on the CPU is "software", and its speed is nobody's. */
   readonly adapterKind?: "gpu" | "software";
+  /** Tables of tuned kernel shapes in use, each with the start of its digest; absent where the defaults are. */
+  readonly tuning?: string;
   readonly version: string;
 }
 

@@ -4,10 +4,12 @@
 import { UnavailableError } from "../../base/errors.ts";
 import type { DecoderModel } from "../../model/decoder.ts";
 import type { Engine, EngineOptions } from "../engine.ts";
+import { copyBandwidth } from "./device/copy_bandwidth.ts";
 import { DAWN } from "./device/dawn_provider.ts";
 import { GpuError } from "./device/faults.ts";
 import type { Gpu } from "./device/gpu.ts";
 import { openGpu } from "./device/open_gpu.ts";
+import { tuningName } from "./kernels/tuned.ts";
 import { uploadModel } from "./plan/gpu_model.ts";
 import { Turns } from "./turns.ts";
 import { WebgpuSession } from "./webgpu_session.ts";
@@ -62,6 +64,8 @@ export async function openWebgpuEngine(
     }
   };
   const driver = facts.driver === "" ? "" : `, driver ${facts.driver}`;
+  const tuning = tuningName(gpu);
+  let bandwidth: Promise<number> | undefined;
   return {
     describe: () => ({
       name: "webgpu",
@@ -70,8 +74,17 @@ export async function openWebgpuEngine(
       cacheDtype,
       adapter: `${facts.name}${driver}`,
       adapterKind: facts.software ? "software" : "gpu",
+      ...(tuning === undefined ? {} : { tuning }),
       version: versionOf(provider),
     }),
+    copyBandwidth: () =>
+      bandwidth ??= turns.take(async () =>
+        (await copyBandwidth(gpu)).bytesPerSecond
+      ).catch((error) => {
+        // Asked again, it measures again: the device may have room by then.
+        bandwidth = undefined;
+        throw error;
+      }),
     open: (model: DecoderModel) => turns.take(() => open(model)),
     async close() {
       closed = true;

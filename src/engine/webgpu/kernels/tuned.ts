@@ -22,7 +22,7 @@ const SHIPPED: readonly (readonly [name: string, file: unknown])[] = [
 ];
 
 /** A table, and what records call it. */
-interface NamedTable {
+export interface NamedTable {
   readonly name: string;
   readonly table: TuningTable;
 }
@@ -65,16 +65,29 @@ export function tuningName(gpu: Gpu): string | undefined {
   return names.length === 0 ? undefined : names.join(", ");
 }
 
-/** Leaves a device with the defaults of tuning.ts from now on. */
-export function ignoreTuned(gpu: Gpu): void {
-  tables.set(gpu, []);
+/** Gives a device these tables from now on, in order of precedence. */
+export function useTables(gpu: Gpu, own: readonly NamedTable[]): void {
+  tables.set(gpu, own);
 }
 
-/** Where the user's own table for an adapter is kept. */
-export function ownTablePath(facts: AdapterFacts): string {
+/** Leaves a device with the defaults of tuning.ts from now on. */
+export function ignoreTuned(gpu: Gpu): void {
+  useTables(gpu, []);
+}
+
+/**
+ * Where the user's own table for an adapter is kept.
+ *
+ * @param facts The adapter.
+ * @param folder The cache folder.
+ */
+export function ownTablePath(
+  facts: AdapterFacts,
+  folder: string = cacheFolder(),
+): string {
   const words = [facts.name, facts.driver, facts.provider].join(" ");
   const name = words.toLowerCase().replaceAll(/[^a-z0-9.]+/g, "_");
-  return join(cacheFolder(), "tuning", `${name}.json`);
+  return join(folder, "tuning", `${name}.json`);
 }
 
 function tablesOf(gpu: Gpu): readonly NamedTable[] {
@@ -92,7 +105,8 @@ function readTables(facts: AdapterFacts): NamedTable[] {
   const shipped = SHIPPED.flatMap(([name, file]) =>
     shippedTables(name, checkTuningFamily(name, file), facts)
   );
-  const own = which === "shipped" ? undefined : ownTable(facts);
+  const folder = which === "shipped" ? undefined : readableCache();
+  const own = folder === undefined ? undefined : ownTable(facts, folder);
   return own === undefined ? shipped : [own, ...shipped];
 }
 
@@ -113,20 +127,23 @@ export function shippedTables(
     .map((table) => ({ name, table }));
 }
 
-function ownTable(facts: AdapterFacts): NamedTable | undefined {
-  // Without these permissions a terminal would be asked for them.
-  const folders = ["TRANSMLA_CACHE", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
-  const isOpen =
-    folders.every((variable) => isGranted({ name: "env", variable })) &&
-    folders.some((variable) => Deno.env.has(variable));
-  if (!isOpen) return undefined;
-  const path = ownTablePath(facts);
-  if (!isGranted({ name: "read", path })) return undefined;
+/**
+ * The user's own table for an adapter, its driver and its provider. A broken one is
+ * named in a warning and not used.
+ *
+ * @param facts The adapter.
+ * @param folder The cache folder.
+ */
+export function ownTable(
+  facts: AdapterFacts,
+  folder: string,
+): NamedTable | undefined {
+  const path = ownTablePath(facts, folder);
   try {
     const table = parseTuningTable(path, Deno.readTextFileSync(path));
-    const { adapter, driver, provider } = table;
-    const isSame = adapter === facts.name && driver === facts.driver &&
-      provider === facts.provider;
+    // Two names may make one file name.
+    const isSame = table.adapter === facts.name &&
+      table.driver === facts.driver && table.provider === facts.provider;
     return isSame ? { name: "own", table } : undefined;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
@@ -134,6 +151,17 @@ function ownTable(facts: AdapterFacts): NamedTable | undefined {
     console.warn(`warning: ${oneLine(reason)}; the table is not used`);
     return undefined;
   }
+}
+
+/** The cache folder, where it is known and may be read without asking. */
+function readableCache(): string | undefined {
+  const variables = ["TRANSMLA_CACHE", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
+  const isKnown =
+    variables.every((variable) => isGranted({ name: "env", variable })) &&
+    variables.some((variable) => Deno.env.get(variable));
+  if (!isKnown) return undefined;
+  const path = cacheFolder();
+  return isGranted({ name: "read", path }) ? path : undefined;
 }
 
 function isGranted(permission: Deno.PermissionDescriptor): boolean {

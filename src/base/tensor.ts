@@ -2,11 +2,14 @@
 // and everything that conversions compute with are f64.
 
 import { ShapeError } from "./errors.ts";
+import type { Seeded } from "./seeded_tensor.ts";
 
 /** A dense f32 tensor, row-major, outermost axis first. */
 export interface Tensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** How its numbers are made, where they are seeded: then reading `data` makes them. */
+  readonly seeded?: Seeded;
 }
 
 /** A dense f64 matrix `[rows, columns]`, row-major. */
@@ -28,13 +31,18 @@ export function tensor(
   data: Float32Array,
   shape: readonly number[],
 ): Tensor {
-  const size = shape.reduce((product, axis) => product * axis, 1);
+  const size = elementsOf({ shape });
   if (size !== data.length) {
     throw new ShapeError(
       `Cannot make a tensor as shape [${shape}] must have ${data.length} elements: current value is ${size}`,
     );
   }
   return { shape, data };
+}
+
+/** Elements that a shape has; of a seeded tensor none need be made to count them. */
+export function elementsOf({ shape }: Pick<Tensor, "shape">): number {
+  return shape.reduce((product, axis) => product * axis, 1);
 }
 
 /** A zero matrix `[rows, columns]`. */

@@ -1,5 +1,7 @@
-// What a model's weights take.
+// What a model's weights take. Shapes are read, never numbers: those of a large
+// model may not have been made yet.
 
+import type { Tensor } from "../base/tensor.ts";
 import type {
   Attention,
   DecoderLayer,
@@ -7,29 +9,35 @@ import type {
   Linear,
 } from "../model/decoder.ts";
 
+/** Numbers in the weights of a model. */
+export interface WeightElements {
+  /** All, tied embeddings counted once. */
+  readonly total: number;
+  /** Those that a decode step reads: all but an embedding table that is not also the head. */
+  readonly step: number;
+}
+
 /**
- * Numbers in all weights of a model, tied embeddings counted once.
+ * Counts the numbers in the weights of a model.
  *
  * @param model Its layers are read one at a time.
  */
-export async function weightElements(model: DecoderModel): Promise<number> {
-  let total = (await model.finalNorm()).data.length;
+export async function weightElements(
+  model: DecoderModel,
+): Promise<WeightElements> {
   const embed = await model.embedTokens();
   const head = await model.lmHead();
-  total += embed.data.length + (head === embed ? 0 : head.data.length);
+  let step = elementsOf(await model.finalNorm()) + elementsOf(head);
   for (let i = 0; i < model.config.numHiddenLayers; i++) {
-    total += layerElements(await model.layer(i));
+    step += layerElements(await model.layer(i));
   }
-  return total;
+  return { total: step + (head === embed ? 0 : elementsOf(embed)), step };
 }
 
 function layerElements(layer: DecoderLayer): number {
   const { gateProj, upProj, downProj } = layer.mlp;
-  return layer.inputNorm.data.length + layer.postAttentionNorm.data.length +
-    [gateProj, upProj, downProj].reduce(
-      (sum, l) => sum + linearElements(l),
-      0,
-    ) +
+  return elementsOf(layer.inputNorm) + elementsOf(layer.postAttentionNorm) +
+    linearElements(gateProj, upProj, downProj) +
     attentionElements(layer.attention);
 }
 
@@ -38,21 +46,27 @@ function attentionElements(attention: Attention): number {
     case "gqa":
     case "partialRope": {
       const { qProj, kProj, vProj, oProj } = attention;
-      return [qProj, kProj, vProj, oProj]
-        .reduce((sum, linear) => sum + linearElements(linear), 0) +
-        (attention.kind === "gqa" ? 0 : attention.keyBasis.data.length);
+      return linearElements(qProj, kProj, vProj, oProj) +
+        (attention.kind === "gqa" ? 0 : elementsOf(attention.keyBasis));
     }
     case "mla": {
       const { qProj, kvAProjWithMqa, oProj, kvBProj } = attention;
-      return [qProj, kvAProjWithMqa, oProj]
-        .reduce((sum, linear) => sum + linearElements(linear), 0) +
-        kvBProj.data.length;
+      return linearElements(qProj, kvAProjWithMqa, oProj) +
+        elementsOf(kvBProj);
     }
     default:
       return attention satisfies never;
   }
 }
 
-function linearElements(linear: Linear): number {
-  return linear.weight.data.length + (linear.bias?.data.length ?? 0);
+function linearElements(...linears: readonly Linear[]): number {
+  return linears.reduce(
+    (sum, { weight, bias }) =>
+      sum + elementsOf(weight) + (bias === undefined ? 0 : elementsOf(bias)),
+    0,
+  );
+}
+
+function elementsOf({ shape }: Pick<Tensor, "shape">): number {
+  return shape.reduce((product, axis) => product * axis, 1);
 }

@@ -2,7 +2,7 @@
 // runs them: a tensor of a wrong shape would otherwise read as NaN or zeros.
 
 import { ShapeError } from "../base/errors.ts";
-import type { Tensor } from "../base/tensor.ts";
+import { elementsOf, type Tensor } from "../base/tensor.ts";
 import type { Attention, DecoderLayer, Linear } from "./decoder.ts";
 
 /**
@@ -28,11 +28,17 @@ export function checkLayerShapes(
     ...linear("mlp.downProj", mlp.downProj, hiddenSize, intermediateSize),
     ...attentionShapes(layer.attention, hiddenSize),
   ];
-  for (const [name, { shape, data }, wanted] of expected) {
-    const size = wanted.reduce((product, axis) => product * axis, 1);
-    if (shape.join() !== wanted.join() || data.length !== size) {
+  for (const [name, found, wanted] of expected) {
+    const { shape } = found;
+    // A seeded tensor has what its shape says, and its numbers are not made here.
+    const length = found.seeded === undefined
+      ? found.data.length
+      : elementsOf(found);
+    if (
+      shape.join() !== wanted.join() || length !== elementsOf({ shape: wanted })
+    ) {
       throw new ShapeError(
-        `Cannot use layer ${index} as ${name} must have shape [${wanted}]: current shape is [${shape}] with ${data.length} elements`,
+        `Cannot use layer ${index} as ${name} must have shape [${wanted}]: current shape is [${shape}] with ${length} elements`,
       );
     }
   }

@@ -4,6 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { InputError } from "../base/errors.ts";
+import { seededTensor } from "../base/seeded_tensor.ts";
 import { type Tensor, tensor } from "../base/tensor.ts";
 import type { ModelConfig } from "./config.ts";
 import type { DecoderLayer, DecoderModel, Linear } from "./decoder.ts";
@@ -11,7 +12,7 @@ import { MODEL_PRESETS } from "./presets.ts";
 import { ropeFrequencies } from "./rope.ts";
 
 /** Raised when the same name and seed would give other weights. */
-const SYNTHETIC_VERSION = 1;
+const SYNTHETIC_VERSION = 2;
 
 /** Models smaller than this in f32 stay in memory once made. */
 const KEEP_BELOW_BYTES = 4e9;
@@ -35,12 +36,29 @@ export const SYNTHETIC_CONFIGS: Readonly<Record<string, ModelConfig>> = {
     maxPositionEmbeddings: 512,
   },
   "smollm2-135m": MODEL_PRESETS["smollm2-135m"]!,
-  "llama-2-7b": {
+  "llama-2-7b": timed("llama-2-7b"),
+  "llama-3-8b": timed("llama-3-8b"),
+  "qwen2.5-7b": timed("qwen2.5-7b"),
+  "smollm-1.7b": timed("smollm-1.7b"),
+  // LLaMA-2-7B's heads on a small model: the same kernels, checked token by token.
+  "decode-check": {
     ...MODEL_PRESETS["llama-2-7b"]!,
-    // The context of its training is 4096; the paper's Table 4 times up to 32K.
-    maxPositionEmbeddings: 32768,
+    vocabSize: 1024,
+    hiddenSize: 512,
+    intermediateSize: 1024,
+    numHiddenLayers: 2,
   },
 };
+
+/** Models are trained on less, and the paper's Table 4 times up to 32K. */
+function timed(preset: string): ModelConfig {
+  const config = MODEL_PRESETS[preset]!;
+  const { maxPositionEmbeddings } = config;
+  return {
+    ...config,
+    maxPositionEmbeddings: Math.max(maxPositionEmbeddings, 32768),
+  };
+}
 
 /**
  * Makes a model of known shape with random weights.
@@ -66,12 +84,11 @@ export function syntheticModel(name: string, seed = 1): DecoderModel {
   }
   const { hiddenSize, vocabSize } = config;
   const keep = parameterBytes(config) < KEEP_BELOW_BYTES;
-  const embedTokens = remember(() =>
-    random([vocabSize, hiddenSize], 1, seed, "embedTokens")
-  );
-  const lmHead = remember(() =>
-    random([vocabSize, hiddenSize], hiddenSize, seed, "lmHead")
-  );
+  const { weight, norm } = seededWeights(`${seed}`);
+  const embedTokens = weight("embedTokens", [vocabSize, hiddenSize], 1);
+  const lmHead = config.tieWordEmbeddings
+    ? embedTokens
+    : weight("lmHead", [vocabSize, hiddenSize]);
   const layers = new Map<number, DecoderLayer>();
   return {
     id: `synthetic:${shape}`,
@@ -79,7 +96,7 @@ export function syntheticModel(name: string, seed = 1): DecoderModel {
       .update(JSON.stringify({ SYNTHETIC_VERSION, config, seed }))
       .digest("hex"),
     config,
-    embedTokens: () => Promise.resolve(embedTokens()),
+    embedTokens: () => Promise.resolve(embedTokens),
     layer(index) {
       if (!(index >= 0 && index < config.numHiddenLayers)) {
         return Promise.reject(
@@ -92,9 +109,8 @@ export function syntheticModel(name: string, seed = 1): DecoderModel {
       if (keep) layers.set(index, layer);
       return Promise.resolve(layer);
     },
-    finalNorm: () => Promise.resolve(ones(hiddenSize)),
-    lmHead: () =>
-      Promise.resolve(config.tieWordEmbeddings ? embedTokens() : lmHead()),
+    finalNorm: () => Promise.resolve(norm("finalNorm", hiddenSize)),
+    lmHead: () => Promise.resolve(lmHead),
   };
 }
 
@@ -106,11 +122,10 @@ function randomLayer(
   const { hiddenSize, intermediateSize, headDim } = config;
   const queries = config.numAttentionHeads * headDim;
   const keys = config.numKeyValueHeads * headDim;
-  const linear = (name: string, out: number, from: number): Linear => ({
-    weight: random([out, from], from, seed, `${index}.${name}`),
-  });
+  const { linear, norm } = seededWeights(`${seed}.${index}`);
+  const bias = config.attentionBias;
   return {
-    inputNorm: ones(hiddenSize),
+    inputNorm: norm("inputNorm", hiddenSize),
     attention: {
       kind: "gqa",
       numAttentionHeads: config.numAttentionHeads,
@@ -118,12 +133,12 @@ function randomLayer(
       headDim,
       softmaxScale: 1 / Math.sqrt(headDim),
       rotary: { layout: "half", frequencies: ropeFrequencies(config) },
-      qProj: linear("qProj", queries, hiddenSize),
-      kProj: linear("kProj", keys, hiddenSize),
-      vProj: linear("vProj", keys, hiddenSize),
+      qProj: linear("qProj", queries, hiddenSize, bias),
+      kProj: linear("kProj", keys, hiddenSize, bias),
+      vProj: linear("vProj", keys, hiddenSize, bias),
       oProj: linear("oProj", hiddenSize, queries),
     },
-    postAttentionNorm: ones(hiddenSize),
+    postAttentionNorm: norm("postAttentionNorm", hiddenSize),
     mlp: {
       gateProj: linear("gateProj", intermediateSize, hiddenSize),
       upProj: linear("upProj", intermediateSize, hiddenSize),
@@ -139,32 +154,39 @@ function parameterBytes(config: ModelConfig): number {
   return 4 * (config.numHiddenLayers * layer + 2 * vocabSize * hiddenSize);
 }
 
-function ones(size: number): Tensor {
-  return tensor(new Float32Array(size).fill(1), [size]);
+/** Makers of weights whose names tell them apart. */
+export interface SeededWeights {
+  /** Uniform with variance 1/fanIn, so that activations keep their size over layers; fanIn is the last axis unless given. */
+  weight(name: string, shape: readonly number[], fanIn?: number): Tensor;
+  /** [out, from], and where asked for a bias with a variance of 1/16. */
+  linear(name: string, out: number, from: number, bias?: boolean): Linear;
+  /** 1 +- 1/4, [size]; in memory. */
+  norm(name: string, size: number): Tensor;
 }
 
-/** Uniform with variance 1/fanIn, so that activations keep their size over layers. */
-function random(
-  shape: readonly [number, number],
-  fanIn: number,
-  seed: number,
-  name: string,
-): Tensor {
-  const data = new Float32Array(shape[0] * shape[1]);
-  const start = createHash("sha256").update(`${seed}.${name}`).digest();
-  let state = start.readUInt32LE(0) | 1;
-  const scale = 2 * Math.sqrt(3 / fanIn) / 2 ** 32;
-  for (let i = 0; i < data.length; i++) {
-    // xorshift32 and a multiplication to mix its low bits.
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    data[i] = Math.imul(state, 0x9e3779b1) * scale;
-  }
-  return tensor(data, shape);
-}
-
-function remember<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => made ??= make();
+/**
+ * Weights that exist as their seeds until they are read.
+ *
+ * @param scope Tells them from weights of equal names elsewhere.
+ * @returns Makers of weights.
+ */
+export function seededWeights(scope: string): SeededWeights {
+  const seedOf = (name: string) =>
+    createHash("sha256").update(`${scope}.${name}`).digest().readUInt32LE(0);
+  const weight: SeededWeights["weight"] = (
+    name,
+    shape,
+    fanIn = shape.at(-1)!,
+  ) => seededTensor(shape, seedOf(name), Math.sqrt(3 / fanIn));
+  return {
+    weight,
+    linear: (name, out, from, bias = false) => ({
+      weight: weight(name, [out, from]),
+      ...(bias ? { bias: weight(`${name}.bias`, [out], 16) } : {}),
+    }),
+    norm(name, size) {
+      const { data } = seededTensor([size], seedOf(name), 0.25);
+      return tensor(data.map((value) => 1 + value), [size]);
+    },
+  };
 }

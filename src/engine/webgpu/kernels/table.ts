@@ -11,6 +11,7 @@ import { crossEntropyEntry } from "./cases/cross_entropy_cases.ts";
 import { divergenceEntry } from "./cases/divergence_cases.ts";
 import { gramEntry } from "./cases/gram_cases.ts";
 import { embedEntry } from "./cases/embed_cases.ts";
+import { fillEntry } from "./cases/fill_cases.ts";
 import { gatedSiluEntry } from "./cases/gated_silu_cases.ts";
 import { gemmEntry } from "./cases/gemm_cases.ts";
 import { gemvEntry } from "./cases/gemv_cases.ts";
@@ -25,6 +26,7 @@ export const KERNELS: readonly KernelEntry[] = [
   divergenceEntry,
   gramEntry,
   embedEntry,
+  fillEntry,
   gatedSiluEntry,
   gemmEntry,
   gemvEntry,

@@ -24,7 +24,9 @@ import {
 } from "../kernels/kernel.ts";
 import {
   type GpuLinear,
+  rowBlockOf,
   type Rows,
+  rowsOf,
   uploadLinear,
   uploadMatrix,
 } from "./matrix_upload.ts";
@@ -254,7 +256,7 @@ function partialRopeForm(attention: PartialRopeAttention): Prepared {
       attention.kProj,
       attention.vProj,
     ],
-    ...(full ? {} : { up: [{ rows: merged, columns: rest, data: up }] }),
+    ...(full ? {} : { up: [rowsOf(tensor(up, [merged, rest]))] }),
   };
 }
 
@@ -264,11 +266,8 @@ function mlaForm(attention: MlaAttention): Prepared {
   const m = attention.qkRopeHeadDim;
   const v = attention.vHeadDim;
   const r = attention.kvLoraRank;
-  const { data } = attention.kvBProj;
-  const block = (g: number, from: number, rows: number): Rows => {
-    const start = (g * (n + v) + from) * r;
-    return { rows, columns: r, data: data.subarray(start, start + rows * r) };
-  };
+  const block = (g: number, from: number, rows: number): Rows =>
+    rowBlockOf(attention.kvBProj, g * (n + v) + from, rows);
   const groups = Array.from({ length: G }, (_, g) => g);
   return {
     form: {

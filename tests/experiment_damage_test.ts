@@ -275,11 +275,33 @@ Deno.test("Exhaustion skips contexts that are no shorter than one that did not f
     ({ variantLabel: "a", measure, contextTokens }) as PlannedCell;
   const exhausted = new Exhaustion();
   exhausted.add(cell("cache", 64));
-  assertEquals(exhausted.reason(cell("cache", 32)), undefined);
-  assertMatch(exhausted.reason(cell("cache", 128))!, /contextTokens 64/);
-  assertEquals(exhausted.reason(cell("throughput", 128)), undefined);
+  assertEquals(exhausted.untried(cell("cache", 32)), undefined);
+  assertMatch(exhausted.untried(cell("cache", 128))!.error, /contextTokens 64/);
+  assertEquals(exhausted.untried(cell("throughput", 128)), undefined);
   exhausted.add(cell("conversion"));
-  assertMatch(exhausted.reason(cell("throughput", 32))!, /the conversion/);
+  assertMatch(
+    exhausted.untried(cell("throughput", 32))!.error,
+    /the conversion/,
+  );
+});
+
+Deno.test("Exhaustion foresees longer contexts of the same variant and load only", () => {
+  const cell = (contextTokens: number, batch: number | "auto", label = "a") =>
+    ({
+      variantLabel: label,
+      measure: "throughput",
+      contextTokens,
+      load: { batch, memoryBudget: "24GiB" },
+    }) as PlannedCell;
+  const exhausted = new Exhaustion();
+  exhausted.add(cell(16384, "auto"), true);
+  assertEquals(exhausted.untried(cell(32768, "auto")), {
+    status: "oom",
+    error: "memoryBudget foresees out of memory: context 16384 did not fit",
+  });
+  assertEquals(exhausted.untried(cell(8192, "auto")), undefined);
+  assertEquals(exhausted.untried(cell(32768, 1)), undefined);
+  assertEquals(exhausted.untried(cell(32768, "auto", "b")), undefined);
 });
 
 Deno.test("writeAtomically() leaves no temporary file where it fails, and names the file", async () => {

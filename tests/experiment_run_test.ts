@@ -322,7 +322,7 @@ Deno.test("runPlan() takes an oom that memoryBudget foresees as a result", async
     assertEquals(result.counts.oom, 1);
     assertStringIncludes(
       result.records[0]!.error!,
-      "batch 2 x 34 tokens x 1024 bytes of cache",
+      "cache 2 x 34 tokens x 1024 B",
     );
     assertEquals(result.exitCode, 0);
   });

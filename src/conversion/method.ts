@@ -54,6 +54,8 @@ export interface Method<Options = unknown> {
   readonly source: string;
   /** Whether every layer that it gives is latent attention: only such models can be written as checkpoints. */
   readonly latent: boolean;
+  /** Of a method that asks for no moments, so that experiments need no calibration text. */
+  readonly calibrated?: false;
   /** Schema of the options, without `method`; unknown keys refused, defaults filled in. */
   readonly options: z.ZodObject;
   /**

@@ -61,20 +61,31 @@ export async function memoryState(
   if (adapterKind === "software") {
     return { usedBytes: Deno.memoryUsage().rss };
   }
+  const table = await nvidiaSmi("memory.used,memory.free");
+  return table === undefined ? undefined : parseMemoryTable(table);
+}
+
+/**
+ * Asks for the memory that a GPU has.
+ *
+ * @returns Bytes, of the machine's NVIDIA GPU that has least; undefined where nobody tells.
+ */
+export async function deviceMemoryBytes(): Promise<number | undefined> {
+  const text = await nvidiaSmi("memory.total");
+  const sizes = text?.trim().split("\n").map((line) => Number(line || NaN));
+  return sizes?.every(Number.isFinite) ? Math.min(...sizes) * MIB : undefined;
+}
+
+async function nvidiaSmi(query: string): Promise<string | undefined> {
   try {
     // Loader variables in the environment would need every permission to run.
     const { success, stdout } = await new Deno.Command("nvidia-smi", {
       clearEnv: true,
       env: { PATH: Deno.env.get("PATH") ?? "" },
-      args: [
-        "--query-gpu=memory.used,memory.free",
-        "--format=csv,noheader,nounits",
-      ],
+      args: [`--query-gpu=${query}`, "--format=csv,noheader,nounits"],
       stderr: "null",
     }).output();
-    return success
-      ? parseMemoryTable(new TextDecoder().decode(stdout))
-      : undefined;
+    return success ? new TextDecoder().decode(stdout) : undefined;
   } catch {
     // Not installed or not permitted.
     return undefined;

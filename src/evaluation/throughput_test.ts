@@ -1,6 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import type { Session } from "../engine/engine.ts";
-import { planBatch } from "./memory_budget.ts";
+import type { CacheFill, Session } from "../engine/engine.ts";
 import { quantile, throughput } from "./throughput.ts";
 
 /** Counts calls; decode steps take what `stepSeconds` says. */
@@ -64,33 +63,40 @@ Deno.test("quantile() interpolates between order statistics", () => {
   assertEquals(quantile([7], 0.95), 7);
 });
 
-Deno.test("planBatch() takes the largest batch that fits, 1 on a CPU", () => {
-  const request = {
-    batch: "auto",
-    memoryBudgetBytes: 10_000,
-    weightBytes: 1000,
-    cacheBytesPerToken: 10,
-    tokens: 100,
-  } as const;
-  assertEquals(planBatch({ ...request, device: "gpu" }).batchSize, 9);
-  assertEquals(planBatch({ ...request, device: "cpu" }).batchSize, 1);
-  assertEquals(
-    planBatch({ ...request, device: "gpu" }).exceeded,
-    undefined,
-  );
+Deno.test("throughput() fills a cache with seeded numbers instead of a prefill", async () => {
+  const { session, calls } = fakeSession(() => 0.02);
+  const fills: CacheFill[] = [];
+  const seeded: Session = Object.assign(session, {
+    fill: (fill: CacheFill) => {
+      fills.push(fill);
+      return Promise.resolve();
+    },
+  });
+  const speed = await throughput(seeded, new Int32Array(), {
+    batchSize: 3,
+    contextTokens: 64,
+    repetitions: 2,
+    steps: 8,
+    reserve: 1,
+    cacheSeed: 5,
+  });
+  const fill = { batch: 3, tokens: 64, reserve: 9, seed: 5 };
+  assertEquals(fills, [fill, fill, fill]);
+  assertEquals(calls.prefill, 0);
+  assertEquals(speed.prefillTokensPerSecond, undefined);
+  assertAlmostEquals(speed.decodeTokensPerSecond, 150);
 });
 
-Deno.test("planBatch() states the arithmetic of a foreseen out of memory", () => {
-  const plan = planBatch({
-    batch: 4,
-    memoryBudgetBytes: 4999,
-    weightBytes: 1000,
-    cacheBytesPerToken: 10,
-    tokens: 100,
-    device: "gpu",
-  });
-  assertEquals(
-    plan.exceeded,
-    "memoryBudget foresees out of memory: weights 1000 + batch 4 x 100 tokens x 10 bytes of cache = 5000 bytes > 4999",
+Deno.test("throughput() refuses seeded numbers where the engine has none", async () => {
+  const { session } = fakeSession(() => 1);
+  await assertRejects(
+    () =>
+      throughput(session, new Int32Array(), {
+        batchSize: 1,
+        contextTokens: 8,
+        cacheSeed: 1,
+      }),
+    RangeError,
+    "allowed with it: prefill",
   );
 });

@@ -3,18 +3,21 @@
 import { shortHash } from "./canonical.ts";
 import { type Inputs, SYNTHETIC_TEXT } from "./inputs.ts";
 import { NUMERICS_VERSION } from "./numerics.ts";
-import type { Measure, VariantRecord } from "./record.ts";
+import type { Load, Measure, VariantRecord } from "./record.ts";
 import {
   calibrationOf,
   type ContinuationMeasure,
   type DivergenceMeasure,
   type Experiment,
 } from "./schema.ts";
+import { requestsAt } from "./throughput_measure.ts";
 
 /** What a cell measures, and at which context. */
 export interface Target {
   readonly measure: Measure;
   readonly contextTokens?: number;
+  /** Where there are several. */
+  readonly load?: Load;
 }
 
 /** What identifies a cell beside its experiment. */
@@ -47,7 +50,8 @@ export function cellId(
     model: inputs.modelSha256,
     config: inputs.config,
     variant,
-    ...target,
+    measure: target.measure,
+    contextTokens: target.contextTokens,
     engine: {
       name: engine.name,
       dtype: engine.dtype,
@@ -85,6 +89,11 @@ export function cellId(
     throughput: target.measure === "throughput" && throughput !== undefined
       ? {
         ...throughput,
+        // As the cell of an experiment that has no other load.
+        ...(target.load === undefined
+          ? {}
+          : { memoryBudget: undefined, ...target.load }),
+        requests: requestsAt(throughput, target.contextTokens ?? 0),
         contexts: undefined,
         threads: engine.threads,
         machine,

@@ -1,10 +1,13 @@
 // What came of a cell in the engine process: its metrics, or which kind of
 // failure it was.
 
-import { ForeseenOutOfMemory } from "./cell_runner.ts";
 import type { CellRunner } from "./cell_runner.ts";
 import { gpuFault } from "./gpu_fault.ts";
-import { isOutOfMemory } from "./out_of_memory.ts";
+import {
+  ForeseenOutOfMemory,
+  oneLine,
+  ranOutOfMemory,
+} from "./out_of_memory.ts";
 import type { PeakMemoryMeter } from "./peak_memory.ts";
 import type { PlannedCell } from "./plan.ts";
 import { NotTimed } from "./untimed.ts";
@@ -56,17 +59,4 @@ export async function cellOutcome(
       ...common(),
     };
   }
-}
-
-/** Whether an error says that memory ran out, the device's or the system's. */
-export function ranOutOfMemory(error: unknown): boolean {
-  return gpuFault(error) === "out-of-memory" || isOutOfMemory(oneLine(error));
-}
-
-/** An error's name and message in one line. */
-export function oneLine(error: unknown): string {
-  const text = error instanceof Error
-    ? `${error.name === "Error" ? "" : `${error.name}: `}${error.message}`
-    : String(error);
-  return text.replaceAll(/\s*\n\s*/g, " ");
 }

@@ -83,6 +83,7 @@ export function cellRecord(
     ...(cell.contextTokens === undefined
       ? {}
       : { contextTokens: cell.contextTokens }),
+    ...(cell.load === undefined ? {} : { load: cell.load }),
     ...(facts.metrics === undefined ? {} : { metrics: facts.metrics }),
     peakMemoryBytes: facts.peakMemoryBytes ?? 0,
     ...(facts.peakMemoryScope === undefined

@@ -12,18 +12,14 @@ import {
   measureCache,
 } from "../evaluation/cache_bytes.ts";
 import type { MemoryGrowth } from "../evaluation/device_memory.ts";
-import { planBatch } from "../evaluation/memory_budget.ts";
 import { batchTokensOf, perplexity } from "../evaluation/perplexity.ts";
-import { throughput } from "../evaluation/throughput.ts";
 import type { DecoderModel } from "../model/decoder.ts";
-import { parseByteSize } from "./byte_size.ts";
 import { Calibrator } from "./calibrator.ts";
 import { DivergenceMeter } from "./divergence_meter.ts";
 import { gpuFault } from "./gpu_fault.ts";
 import { GrowthMeter } from "./growth_meter.ts";
 import { type OpenedModel, openModel, randomTokens } from "./inputs.ts";
 import { type ConvertedVariant, convertVariant } from "./convert_variant.ts";
-import { weightElements } from "./weight_elements.ts";
 import type { PlannedCell } from "./plan.ts";
 import type {
   CacheMetrics,
@@ -34,6 +30,7 @@ import type {
   ThroughputMetrics,
 } from "./record.ts";
 import { StageClock, type StageSeconds } from "./stage_clock.ts";
+import { measureThroughput } from "./throughput_meter.ts";
 import { type TokenizedText, TokenizedTexts } from "./tokenized_texts.ts";
 import { NotTimed, untimedReason } from "./untimed.ts";
 import type { WorkerSpec } from "./worker_protocol.ts";
@@ -44,11 +41,6 @@ export interface RunnerReport {
   log(message: string): void;
   /** What the user should see without asking: a cache that was damaged. @default log */
   warn?(message: string): void;
-}
-
-/** A stated memoryBudget does not hold the cell: a result, not a failure. */
-export class ForeseenOutOfMemory extends Error {
-  override name = "ForeseenOutOfMemory";
 }
 
 interface Variant extends ConvertedVariant {
@@ -347,45 +339,21 @@ export class CellRunner {
     const { experiment } = this.#spec;
     const untimed = untimedReason(experiment, this.describe());
     if (untimed !== undefined) throw new NotTimed(untimed);
-    const { dtype } = this.describe();
-    const measure = experiment.measure.throughput!;
-    const contextTokens = cell.contextTokens!;
     const { conversion } = await this.#convert(cell);
-    const theory = await cacheTheory(
-      conversion.model,
-      this.#cacheElementBytes(),
-    );
-    const plan = planBatch({
-      batch: measure.batch,
-      ...(measure.memoryBudget === undefined
-        ? {}
-        : { memoryBudgetBytes: parseByteSize(measure.memoryBudget) }),
-      // Weights are never wider than f32.
-      weightBytes: await weightElements(conversion.model) *
-        Math.min(bytesOf(dtype), 4),
-      cacheBytesPerToken: theory.bytesPerToken,
-      tokens: contextTokens + measure.steps,
+    return await measureThroughput({
+      measure: experiment.measure.throughput!,
+      contextTokens: cell.contextTokens!,
+      ...(cell.load === undefined ? {} : { load: cell.load }),
+      model: conversion.model,
+      engine: this.#engine,
       device: experiment.engine.device === "cpu" ? "cpu" : "gpu",
+      cacheElementBytes: this.#cacheElementBytes(),
+      openSession: () => this.#openSession(cell),
+      prompt: (tokens) => this.#prompt(tokens),
+      time: (work) => this.#clock.time("measuring", work),
+      progress: this.#report.progress,
+      log: this.#report.log,
     });
-    if (plan.exceeded !== undefined) {
-      throw new ForeseenOutOfMemory(plan.exceeded);
-    }
-    const session = await this.#openSession(cell);
-    const prompt = this.#prompt(plan.batchSize * contextTokens);
-    const speed = await this.#clock.time(
-      "measuring",
-      () =>
-        throughput(session, prompt, {
-          batchSize: plan.batchSize,
-          contextTokens,
-          repetitions: measure.repetitions,
-          steps: measure.steps,
-          warmups: measure.warmups,
-          progress: (done, total) =>
-            this.#report.progress("throughput", done, total),
-        }),
-    );
-    return { ...speed, memoryBytes: plan.memoryBytes };
   }
 
   #prompt(length: number): Int32Array {

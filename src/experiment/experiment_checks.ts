@@ -2,6 +2,7 @@
 // other. Each problem is a line that begins with its place.
 
 import { excerpt } from "../base/excerpt.ts";
+import type { Method } from "../conversion/method.ts";
 import { shortHash } from "./canonical.ts";
 import { matchesGlob } from "./glob.ts";
 import { baselineIndices, seededLabel } from "./label.ts";
@@ -9,6 +10,7 @@ import { type Located, place } from "./locate.ts";
 import { nearestName } from "../text/nearest_name.ts";
 import type { VariantRecord } from "./record.ts";
 import type { ExperimentFile } from "./schema.ts";
+import { throughputProblems } from "./throughput_checks.ts";
 
 /** All variants of a file, the matrix expanded, defaults filled in. */
 export interface LabeledVariants {
@@ -28,12 +30,14 @@ const MEASURES = ["perplexity", "divergence", "cache", "throughput"] as const;
  * @param parsed The file, of the right schema.
  * @param labeled Its variants.
  * @param at For the places.
+ * @param methods The methods that variants may name.
  * @returns One line a problem.
  */
 export function semanticProblems(
   parsed: ExperimentFile,
   labeled: LabeledVariants,
   at: Located,
+  methods: readonly Method[],
 ): string[] {
   const { variants, labels } = labeled;
   const problems = [
@@ -42,6 +46,7 @@ export function semanticProblems(
     ...repeatedContexts(parsed, at),
     ...seedProblems(parsed, labeled, at),
     ...engineProblems(parsed, at),
+    ...throughputProblems(parsed, at),
   ];
   const { measure } = parsed;
   const measures = MEASURES.filter((name) => measure[name] !== undefined);
@@ -64,11 +69,18 @@ export function semanticProblems(
     }
   }
   const converts = variants.some(({ method }) => method !== "original");
-  if (converts && parsed.calibration === undefined) {
+  if (
+    needsCalibration(variants, methods) && parsed.calibration === undefined
+  ) {
+    const idle = methods.filter(({ name, calibrated }) =>
+      name === "original" || calibrated === false
+    );
     problems.push(
       `${
         place(at, ["variants"], true)
-      }calibration is missing; variants other than original need it`,
+      }calibration is missing; variants other than ${
+        idle.map(({ name }) => name).join(", ")
+      } need it`,
     );
   }
   const synthetic = typeof parsed.model === "string" &&
@@ -113,6 +125,17 @@ export function semanticProblems(
   return problems;
 }
 
+/** Whether a variant is of a method that asks for moments. */
+export function needsCalibration(
+  variants: readonly VariantRecord[],
+  methods: readonly Method[],
+): boolean {
+  return variants.some(({ method: name }) =>
+    name !== "original" &&
+    methods.find((method) => method.name === name)?.calibrated !== false
+  );
+}
+
 /** What an engine cannot be asked for. */
 function engineProblems(
   { engine, measure }: ExperimentFile,
@@ -138,9 +161,11 @@ function engineProblems(
       [["engine", field], engine[field]] as const
     ),
     [["measure", "cache", "memoryGrowth"], measure.cache?.memoryGrowth],
+    [["measure", "throughput", "cache"], measure.throughput?.cache],
+    [["measure", "throughput", "profile"], measure.throughput?.profile],
   ];
   return own.flatMap(([path, found]) =>
-    found === undefined || found === false
+    found === undefined || found === false || found === "prefill"
       ? []
       : [say(path, found, "only with engine webgpu")]
   );

@@ -7,7 +7,7 @@ import { InputError } from "../base/errors.ts";
 import { excerpt, oneLine } from "../base/excerpt.ts";
 import type { Method } from "../conversion/method.ts";
 import { METHODS } from "../conversion/methods/mod.ts";
-import { semanticProblems } from "./experiment_checks.ts";
+import { needsCalibration, semanticProblems } from "./experiment_checks.ts";
 import { countVariants, expandVariant, type VariantEntry } from "./expand.ts";
 import { variantLabels } from "./label.ts";
 import { explain, type Located, type Path, place } from "./locate.ts";
@@ -21,6 +21,7 @@ import {
   experimentSchema,
   VARIANT_KEYS,
 } from "./schema.ts";
+import { resolvedThroughput } from "./throughput_measure.ts";
 
 /** Nothing in an experiment needs more; a matrix of typos does. */
 const MAX_VARIANTS = 2000;
@@ -227,14 +228,19 @@ function resolve(
   if (problems.length > 0) throw inputError(problems);
   const labels = variantLabels(variants, own, defaultsIn(methods));
   problems.push(
-    ...semanticProblems(parsed, { variants, own, entries, labels }, at),
+    ...semanticProblems(
+      parsed,
+      { variants, own, entries, labels },
+      at,
+      methods,
+    ),
   );
   if (problems.length > 0) throw inputError(problems);
 
   const { measure } = parsed;
   const shared = measure.contexts;
   const { calibration: written, description, expect, ...rest } = parsed;
-  const converts = variants.some(({ method }) => method !== "original");
+  const converts = needsCalibration(variants, methods);
   return withoutUndefined({
     ...rest,
     description,
@@ -259,10 +265,7 @@ function resolve(
       cache: measure.cache &&
         { ...measure.cache, contexts: measure.cache.contexts ?? shared },
       throughput: measure.throughput &&
-        {
-          ...measure.throughput,
-          contexts: measure.throughput.contexts ?? shared,
-        },
+        resolvedThroughput(measure.throughput, shared),
     },
     expect,
   }) as Experiment;

@@ -55,14 +55,40 @@ const cache = z.strictObject({
   ),
 });
 
+const batch = z.union([z.literal("auto"), z.int().min(1)]);
+const memoryBudget = z.string().regex(/^\d+(\.\d+)? ?([KMGT]i?)?B$/);
+
+const requests = z.strictObject({
+  count: z.int().min(1).default(100).describe("Requests in all"),
+  countAt: z.record(z.string().regex(/^\d+$/), z.int().min(1)).optional()
+    .describe("Another count at a context: { 1024: 1000 }"),
+  samples: z.int().min(1).default(5).describe(
+    "Places along the generation at which steps are timed; between them the time is linear",
+  ),
+}).optional().describe("Of workload requests");
+
 const throughput = z.strictObject({
   contexts: ownContexts,
-  batch: z.union([z.literal("auto"), z.int().min(1)]).default("auto").describe(
-    "Sequences decoded together; auto: on a GPU as many as memoryBudget holds, else 1",
-  ),
-  memoryBudget: z.string().regex(/^\d+(\.\d+)? ?([KMGT]i?)?B$/).describe(
-    "Memory that weights and cache may take, for instance 24GiB; a cell that needs more is recorded as oom",
+  batch: z.union([...batch.options, z.array(batch).min(1)]).default("auto")
+    .describe(
+      "Sequences decoded together; auto: on a GPU as many as memoryBudget (or else the device's memory, where its driver tells it) holds, else 1; a list: each of them",
+    ),
+  memoryBudget: z.union([memoryBudget, z.array(memoryBudget).min(1)]).describe(
+    "Memory that weights, cache and scratch may take, for instance 24GiB; a cell that needs more is recorded as oom; a list: each of them; numbers listed beside auto in batch are not bound by it",
   ).optional(),
+  memoryUtilization: z.number().positive().max(1).optional().describe(
+    "Part of the memory that may be used; default: 1 of memoryBudget, 0.9 of the device's",
+  ),
+  cache: z.enum(["prefill", "seeded"]).optional().describe(
+    "What decoding starts from: a prefill, or a cache of seeded numbers (engine webgpu), where nothing but the speed of decoding means anything; default: prefill",
+  ),
+  workload: z.enum(["decode", "requests"]).optional().describe(
+    "decode: steps with a cache as long as the context; requests: whole requests, half of the context in and half out, from a timed prefill and timed steps along the generation; default: decode",
+  ),
+  requests,
+  profile: z.boolean().optional().describe(
+    "Also time each kernel of a step (engine webgpu, on devices with a clock)",
+  ),
   repetitions: z.int().min(1).default(5).describe(
     "Timed prefills, each followed by timed decode steps",
   ),

@@ -63,7 +63,7 @@ Deno.test("latentParameterCount() is what a converted model has, norms aside", a
   const norms = (2 * numHiddenLayers + 1) * hiddenSize;
   assertEquals(
     latentParameterCount(model.config, widths),
-    await weightElements(converted) - norms,
+    (await weightElements(converted)).total - norms,
   );
 });
 

@@ -12,9 +12,10 @@ import {
   checkVariants,
   CONTEXT_MEASURES,
 } from "./plan_checks.ts";
-import type { Measure, VariantRecord } from "./record.ts";
+import type { Load, Measure, VariantRecord } from "./record.ts";
 import { runIdentity } from "./run_identity.ts";
 import type { Experiment } from "./schema.ts";
+import { loadsOf } from "./throughput_measure.ts";
 
 /** One measurement that a run will make. */
 export interface PlannedCell {
@@ -29,6 +30,8 @@ export interface PlannedCell {
   readonly measure: Measure;
   /** Absent for "conversion". */
   readonly contextTokens?: number;
+  /** Of "throughput", where there are several. */
+  readonly load?: Load;
 }
 
 /** A resolved experiment and its cells. */
@@ -126,8 +129,18 @@ function targetsOf(
   for (const name of CONTEXT_MEASURES) {
     // The original does not diverge from itself.
     if (name === "divergence" && !isConverted(variant)) continue;
-    for (const contextTokens of measure[name]?.contexts ?? []) {
-      targets.push({ measure: name, contextTokens });
+    const loads = name === "throughput" && measure.throughput !== undefined
+      ? loadsOf(measure.throughput)
+      : [];
+    const distinct = loads.length > 1 ? loads : [undefined];
+    for (const load of distinct) {
+      for (const contextTokens of measure[name]?.contexts ?? []) {
+        targets.push({
+          measure: name,
+          contextTokens,
+          ...(load === undefined ? {} : { load }),
+        });
+      }
     }
   }
   return targets;

@@ -58,16 +58,21 @@ export function checkContexts(
       `Cannot calibrate as calibration.tokens must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${calibration.tokens}`,
     );
   }
-  const { steps = 0, contexts: timed = [] } = measure.throughput ?? {};
-  const longestTimed = Math.max(...timed) + steps;
-  if (longestTimed > limit) {
-    throw new InputError(
-      `Cannot measure throughput as context + steps must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${
-        Math.max(...timed)
-      } + ${steps}`,
-    );
+  const { throughput } = measure;
+  if (throughput !== undefined && throughput.workload === undefined) {
+    const { steps, contexts } = throughput;
+    const longest = Math.max(...contexts);
+    if (throughput.cache === undefined && longest + steps > limit) {
+      throw new InputError(
+        `Cannot measure throughput as context + steps must be <= ${limit} (maxPositionEmbeddings of ${inputs.modelName}): current value is ${longest} + ${steps}`,
+      );
+    }
   }
   for (const name of CONTEXT_MEASURES) {
+    // Seeded numbers mean nothing at any position; only their speed is taken.
+    if (measure[name] === throughput && throughput?.cache === "seeded") {
+      continue;
+    }
     for (const context of measure[name]?.contexts ?? []) {
       if (context > limit) {
         throw new InputError(

@@ -116,7 +116,7 @@ export interface CacheMetrics {
 export interface ThroughputMetrics {
   /** Sequences at once. */
   readonly batchSize: number;
-  /** batchSize · contextTokens / median prefill time; absent where the cache was filled with seeded numbers instead. */
+  /** Prompt tokens / median prefill time; absent where the cache was filled with seeded numbers instead. */
   readonly prefillTokensPerSecond?: number;
   /** batchSize / median step time. */
   readonly decodeTokensPerSecond: number;
@@ -135,7 +135,7 @@ export interface ThroughputMetrics {
     readonly weightBytes: number;
     readonly cacheBytes: number;
     readonly scratchBytes: number;
-    /** Absent: no limit but the device's. */
+    /** memoryBudget, or else the device's memory, times memoryUtilization; absent where neither is known. */
     readonly budgetBytes?: number;
   };
   /** Bytes that a step must move at least (weights and cache), over the copy bandwidth of the same run: what no step can beat. */
@@ -166,6 +166,14 @@ export interface ThroughputMetrics {
       readonly ms: number;
     }[];
   };
+}
+
+/** What a throughput cell asks of the device. */
+export interface Load {
+  /** Sequences at once; "auto": as many as fit. */
+  readonly batch: number | "auto";
+  /** What they must fit, for instance "24GiB"; absent where nothing is stated. */
+  readonly memoryBudget?: string;
 }
 
 /** One conversion. */
@@ -252,6 +260,8 @@ interface CellCommon {
   };
   /** The context; absent for "conversion". */
   readonly contextTokens?: number;
+  /** Of "throughput", where the experiment lists several. */
+  readonly load?: Load;
   /** Peak resident memory of the engine process, of peakMemoryScope. */
   readonly peakMemoryBytes: number;
   /** "cell": of this cell. "process" or absent: since the process began, where the system cannot count anew. */

@@ -3,7 +3,7 @@
 
 import { meanAndStderr } from "../evaluation/perplexity.ts";
 import { fullCacheElements } from "../model/cache_arithmetic.ts";
-import type { CellRecord } from "./record.ts";
+import type { CellRecord, ThroughputMetrics } from "./record.ts";
 
 /** Sums in another order, of thousands of windows. */
 const ROUNDING = 1e-9;
@@ -112,6 +112,7 @@ export function auditRecord(record: CellRecord): string[] {
     }
     case "throughput": {
       const { p50Ms, p95Ms, batchSize, decodeTokensPerSecond } = record.metrics;
+      auditThroughput(record.metrics, expect);
       expect(
         "decodeTokensPerSecond",
         decodeTokensPerSecond,
@@ -142,6 +143,44 @@ export function auditRecord(record: CellRecord): string[] {
       record satisfies never;
   }
   return problems;
+}
+
+/** Sums and quotients that a cell of throughput may state. */
+function auditThroughput(
+  { memory, memoryBytes, roofline, requests, ...metrics }: ThroughputMetrics,
+  expect: (field: string, found: number, what: string, value: number) => void,
+): void {
+  if (memory !== undefined) {
+    expect(
+      "memoryBytes",
+      memoryBytes,
+      "the sum of memory",
+      memory.weightBytes + memory.cacheBytes + memory.scratchBytes,
+    );
+  }
+  if (roofline !== undefined) {
+    const { stepBytes, copyBytesPerSecond, tokensPerSecond } = roofline;
+    expect(
+      "roofline.tokensPerSecond",
+      tokensPerSecond,
+      "batchSize · copyBytesPerSecond / stepBytes",
+      metrics.batchSize * copyBytesPerSecond / stepBytes,
+    );
+    expect(
+      "roofline.fraction",
+      roofline.fraction,
+      "decodeTokensPerSecond / roofline.tokensPerSecond",
+      metrics.decodeTokensPerSecond / tokensPerSecond,
+    );
+  }
+  if (requests !== undefined) {
+    expect(
+      "requests.outputTokensPerSecond",
+      requests.outputTokensPerSecond,
+      "count · outputTokens / seconds",
+      requests.count * requests.outputTokens / requests.seconds,
+    );
+  }
 }
 
 function auditWindows(

@@ -68,15 +68,52 @@ const cache = z.looseObject({
   memoryNote: z.string().optional(),
 });
 
+const bytes = z.number().nonnegative();
+
+const kernel = z.looseObject({
+  name: plain.min(1),
+  dispatches: count,
+  seconds: z.number().nonnegative(),
+  bytes,
+  flops: z.number().nonnegative(),
+});
+
+const requests = z.looseObject({
+  count: count.min(1),
+  inputTokens: count,
+  outputTokens: count.min(1),
+  outputTokensPerSecond: positive,
+  seconds: positive,
+  prefillSeconds: positive,
+  prefillSampledTokens: count.min(1),
+  sampledSteps: z.array(
+    z.looseObject({ contextTokens: count, ms: positive }),
+  ).min(1),
+});
+
 const throughput = z.looseObject({
   batchSize: count,
-  prefillTokensPerSecond: positive,
+  prefillTokensPerSecond: positive.optional(),
   decodeTokensPerSecond: positive,
   decodeSamples: count,
   repetitions: count,
   p50Ms: positive,
   p95Ms: positive,
-  memoryBytes: z.number().nonnegative(),
+  memoryBytes: bytes,
+  memory: z.looseObject({
+    weightBytes: bytes,
+    cacheBytes: bytes,
+    scratchBytes: bytes,
+    budgetBytes: bytes.optional(),
+  }).optional(),
+  roofline: z.looseObject({
+    stepBytes: positive,
+    copyBytesPerSecond: positive,
+    tokensPerSecond: positive,
+    fraction: positive,
+  }).optional(),
+  kernels: z.array(kernel).optional(),
+  requests: requests.optional(),
 });
 
 const layer = z.looseObject({
@@ -130,6 +167,10 @@ const common = {
     adapterKind: z.enum(["gpu", "software"]).optional(),
   }),
   contextTokens: count.optional(),
+  load: z.looseObject({
+    batch: z.union([count.min(1), z.literal("auto")]),
+    memoryBudget: plain.optional(),
+  }).optional(),
   peakMemoryBytes: z.number().nonnegative(),
   peakMemoryScope: z.enum(["cell", "process"]).optional(),
   wallSeconds: z.number().nonnegative(),

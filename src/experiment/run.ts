@@ -21,6 +21,7 @@ import {
   selectCells,
 } from "./run_options.ts";
 import { shardLine } from "./shard_owed.ts";
+import { loadText } from "./throughput_measure.ts";
 import { WorkerInterrupted } from "./worker_client.ts";
 
 /**
@@ -162,7 +163,7 @@ class Run {
     const exhausted = new Exhaustion();
     let elsewhere = 0;
     const take = (record: CellRecord, cell: PlannedCell) => {
-      if (record.status === "oom" && !isResult(record)) exhausted.add(cell);
+      if (record.status === "oom") exhausted.add(cell, isResult(record));
     };
     const queue = new CellQueue(this.#folder, pending, {
       ...(signal === undefined ? {} : { signal }),
@@ -212,12 +213,12 @@ class Run {
     exhausted: Exhaustion,
   ): Promise<CellRecord | undefined> {
     this.#emit({ type: "cellStart", index, total, cell });
-    const reason = exhausted.reason(cell);
+    const untried = exhausted.untried(cell);
     let record: CellRecord;
     try {
-      record = reason === undefined
+      record = untried === undefined
         ? await engine.measure(cell)
-        : engine.record(cell, new Date(), { status: "skipped", error: reason });
+        : engine.record(cell, new Date(), untried);
     } catch (error) {
       if (error instanceof WorkerInterrupted) return undefined;
       throw error;
@@ -227,7 +228,9 @@ class Run {
     this.#write(
       `${record.status} ${cell.variantLabel} ${cell.measure} ${
         cell.contextTokens ?? ""
-      } ${record.error ?? ""}`,
+      } ${cell.load === undefined ? "" : loadText(cell.load)} ${
+        record.error ?? ""
+      }`.replaceAll(/ {2,}/g, " "),
     );
     return record;
   }

@@ -193,6 +193,7 @@ export class RunFolder {
       variantGroup,
       measure: target.measure,
       contextTokens: target.contextTokens,
+      load: target.load,
     }));
     const path = this.file("plan.json");
     const present = await readIfPresent(path);
@@ -236,7 +237,7 @@ export class RunFolder {
 
 /** Fields of a record that its cell's id does not guarantee. */
 function namesOf(
-  { variantLabel, calibrationSeed, variantGroup }: PlannedCell,
+  { variantLabel, calibrationSeed, variantGroup, load }: PlannedCell,
   experiment: string,
   runId: string,
 ): Partial<CellRecord> {
@@ -246,6 +247,7 @@ function namesOf(
     variantLabel,
     calibrationSeed,
     variantGroup,
+    load,
   } as Partial<CellRecord>;
 }
 

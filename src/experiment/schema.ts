@@ -117,12 +117,29 @@ export interface CacheMeasure {
   readonly memoryGrowth?: boolean;
 }
 
-/** Speed at each context. */
+/** Whole requests. */
+export interface RequestMeasure {
+  readonly count: number;
+  /** Context -> another count. */
+  readonly countAt?: Readonly<Record<string, number>>;
+  readonly samples: number;
+}
+
+/** Speed at each context and load. */
 export interface ThroughputMeasure {
   readonly contexts: readonly number[];
-  readonly batch: number | "auto";
+  readonly batch: number | "auto" | readonly (number | "auto")[];
   /** For instance "24GiB". */
-  readonly memoryBudget?: string;
+  readonly memoryBudget?: string | readonly string[];
+  /** 0-1 */
+  readonly memoryUtilization?: number;
+  /** Absent: the cache is filled by a prefill. */
+  readonly cache?: "seeded";
+  /** Absent: decode steps at the context. */
+  readonly workload?: "requests";
+  /** With workload "requests". */
+  readonly requests?: RequestMeasure;
+  readonly profile?: true;
   readonly repetitions: number;
   readonly steps: number;
   readonly warmups: number;

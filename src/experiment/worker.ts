@@ -4,10 +4,11 @@
 
 import { gemm32 } from "../linalg/gemm.ts";
 import { tensor } from "../base/tensor.ts";
-import { cellOutcome, oneLine, ranOutOfMemory } from "./cell_outcome.ts";
+import { cellOutcome } from "./cell_outcome.ts";
 import { CellRunner } from "./cell_runner.ts";
 import { randomTokens } from "./inputs.ts";
 import { decodedLines } from "./lines.ts";
+import { oneLine, ranOutOfMemory } from "./out_of_memory.ts";
 import { dieWithParent } from "./parent_death.ts";
 import { PeakMemoryMeter } from "./peak_memory.ts";
 import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";

@@ -189,3 +189,45 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name:
+    "webgpu profileStep() leaves the cache and its next tokens as they were",
+  ignore,
+  fn: async () =>
+    await withSessions(
+      await tinyKindsModel(KINDS),
+      async (session, _reference, engine) => {
+        await assertRejects(
+          async () => await session.profileStep!(),
+          RangeError,
+          "nothing was prefilled",
+        );
+        const prompts = [4, 7].map((n) => randomTokens(66, n, 256));
+        await session.prefill(prompts, 6);
+        const first = await session.decode(2);
+        const logits = await session.lastLogits();
+        const held = session.cache();
+        const kernels = await session.profileStep!();
+        assertEquals(await session.lastLogits(), logits);
+        assertEquals(session.cache(), held);
+        const rest = await session.decode(4);
+        await assertRejects(
+          async () => await session.profileStep!(),
+          RangeError,
+          "no room",
+        );
+        await session.prefill(prompts, 6);
+        const { tokens } = await session.decode(6);
+        assertEquals(
+          [0, 1].map((b) => [...first.tokens[b]!, ...rest.tokens[b]!]),
+          tokens.map((each) => [...each]),
+        );
+        assert(kernels.every(({ seconds }) => seconds > 0));
+        assert(kernels.some(({ name, bytes, flops }) =>
+          name.startsWith("attention_decode") && bytes > 0 && flops > 0
+        ));
+        assert(await engine.copyBandwidth!() > 0);
+      },
+    ),
+});

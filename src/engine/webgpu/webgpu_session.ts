@@ -4,6 +4,7 @@ import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength, longestLength } from "../batch_length.ts";
 import type {
   DecodeResult,
+  KernelTime,
   MomentsOptions,
   Session,
   TokenDivergence,
@@ -122,6 +123,15 @@ export class WebgpuSession implements Session {
         );
       }
       return this.#decoding.decode(steps);
+    });
+  }
+
+  async profileStep(): Promise<readonly KernelTime[]> {
+    return await this.#turn(() => {
+      if (this.#decoding === undefined) {
+        throw new RangeError("Cannot profile a step as nothing was prefilled");
+      }
+      return this.#decoding.profileStep();
     });
   }
 

@@ -1,6 +1,6 @@
 // A batch with its KV cache: filled by prefill, then decoded from.
 
-import type { DecodeResult } from "../../engine.ts";
+import type { DecodeResult, KernelTime } from "../../engine.ts";
 import type { Arena, Dispatch, Gpu, Work } from "../device/gpu.ts";
 import { NO_TOKEN } from "../kernels/argmax.ts";
 import type { GpuModel } from "./gpu_model.ts";
@@ -20,6 +20,7 @@ import {
   recordHead,
   recordStep,
 } from "./step_plan.ts";
+import { profileStep } from "./step_profile.ts";
 
 /** Steps of one submit: few, so that the device starts while the rest is encoded. */
 const STEPS_PER_SUBMIT = 4;
@@ -206,6 +207,36 @@ export class Decoding {
       samples++;
     }
     return { tokens, stepSeconds, samples };
+  }
+
+  /**
+   * Times the next step by kernel; what is in the cache stays.
+   *
+   * @returns Kernels in the order of their first dispatch.
+   * @throws {RangeError} If the device has no clock or the cache no room.
+   */
+  async profileStep(): Promise<KernelTime[]> {
+    if (this.room < 1) {
+      throw new RangeError(
+        "Cannot profile a step as the cache has no room for it",
+      );
+    }
+    const { batch } = this.#cache;
+    const keys = this.#lengths.reduce((sum, length) => sum + length, batch);
+    const arena = this.#gpu.arena();
+    try {
+      // A step that knows its keys knows its bytes.
+      const step = recordStep(
+        arena,
+        this.#model,
+        this.#cache,
+        this.#state,
+        keys,
+      );
+      return await profileStep(this.#gpu, step, this.#state);
+    } finally {
+      arena.destroy();
+    }
   }
 
   /** Logits after the latest token, [V] each. */

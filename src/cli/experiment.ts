@@ -245,6 +245,9 @@ async function dryRun(
     ? []
     : cells.filter(({ measure }) => measure === "throughput");
   const noWork = new Map([
+    ...estimates.flatMap(({ cell, exceeds }) =>
+      exceeds ? [[cell, "over memoryBudget"] as const] : []
+    ),
     ...[...present].map((cell) => [cell, "present"] as const),
     ...untimed.map(({ cell }) => [cell, "not timed"] as const),
   ]);

@@ -4,7 +4,8 @@ import type { Check } from "../experiment/assemble.ts";
 import { formatByteSize } from "../experiment/byte_size.ts";
 import type { CellEstimate } from "../experiment/estimate.ts";
 import type { PlannedCell } from "../experiment/plan.ts";
-import type { CellRecord } from "../experiment/record.ts";
+import type { CellRecord, ThroughputMetrics } from "../experiment/record.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import { checksTable } from "../report/detail_tables.ts";
 import {
   formatDelta,
@@ -29,12 +30,14 @@ export function planTable(
   estimates: readonly CellEstimate[],
   noWork: ReadonlyMap<string, string>,
 ): string {
+  const hasLoads = cells.some(({ load }) => load !== undefined);
   return formatTable(
     [
       "cell",
       "variant",
       "measure",
       "context",
+      ...hasLoads ? ["load"] : [],
       "est. cache B/token",
       "est. memory",
       "est. time",
@@ -48,6 +51,9 @@ export function planTable(
         cell.variantLabel,
         cell.measure,
         cell.contextTokens === undefined ? "–" : String(cell.contextTokens),
+        ...hasLoads
+          ? [cell.load === undefined ? "–" : loadText(cell.load)]
+          : [],
         String(estimate.cacheBytesPerToken),
         formatByteSize(estimate.memoryBytes),
         why === undefined ? formatSeconds(estimate.seconds) : "–",
@@ -70,7 +76,10 @@ export function resultTable(
   const rows = new Map<string, Map<string, CellRecord>>();
   for (const record of records) {
     if (record.measure === "conversion" && record.status === "ok") continue;
-    const key = `${record.variantLabel}\n${record.contextTokens ?? ""}`;
+    const load = record.load === undefined ? "" : loadText(record.load);
+    const key = `${record.variantLabel}\n${
+      record.contextTokens ?? ""
+    }\n${load}`;
     const row = rows.get(key) ?? new Map<string, CellRecord>();
     row.set(record.measure, record);
     rows.set(key, row);
@@ -133,18 +142,67 @@ export function resultTable(
           cellText(row.get("throughput"), "decodeTokensPerSecond", formatRate),
       ],
     );
+    columns.push(...throughputColumns(records));
   }
+  const hasLoads = records.some(({ load }) => load !== undefined);
   return formatTable(
-    ["variant", "context", ...columns.map(([title]) => title)],
+    [
+      "variant",
+      "context",
+      ...hasLoads ? ["load"] : [],
+      ...columns.map(([title]) => title),
+    ],
     [...rows].map(([key, row]) => {
-      const [label, context] = key.split("\n") as [string, string];
+      const [label, context, load] = key.split("\n") as [
+        string,
+        string,
+        string,
+      ];
       return [
         label,
         context === "" ? "–" : trimmed(Number(context)),
+        ...hasLoads ? [load === "" ? "–" : load] : [],
         ...columns.map(([, text]) => text(row)),
       ];
     }),
   );
+}
+
+/** What only some cells of throughput have. */
+function throughputColumns(
+  records: readonly CellRecord[],
+): [string, (row: Map<string, CellRecord>) => string][] {
+  const metricsOf = (record: CellRecord | undefined) =>
+    record?.measure === "throughput" ? record.metrics : undefined;
+  const all = records.flatMap((record) => metricsOf(record) ?? []);
+  const text = (
+    row: Map<string, CellRecord>,
+    value: (metrics: ThroughputMetrics) => string | undefined,
+  ) => {
+    const record = row.get("throughput");
+    const metrics = metricsOf(record);
+    return metrics === undefined
+      ? record?.status ?? "–"
+      : value(metrics) ?? "–";
+  };
+  return [
+    ...all.some(({ roofline }) => roofline !== undefined)
+      ? [[
+        "of the roofline",
+        (row: Map<string, CellRecord>) =>
+          text(row, ({ roofline }) =>
+            roofline && formatPercent(roofline.fraction, 1)),
+      ]] as const
+      : [],
+    ...all.some(({ requests }) => requests !== undefined)
+      ? [[
+        "output, tokens/s",
+        (row: Map<string, CellRecord>) =>
+          text(row, ({ requests }) =>
+            requests && formatRate(requests.outputTokensPerSecond)),
+      ]] as const
+      : [],
+  ].map(([title, of]) => [title, of]);
 }
 
 function perplexityText(record: CellRecord | undefined): string {

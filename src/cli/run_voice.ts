@@ -1,6 +1,8 @@
 // How a run speaks: a bar, lines, JSON lines, or not at all.
 
 import type { RunEvent } from "../experiment/run_options.ts";
+import type { Load, ThroughputMetrics } from "../experiment/record.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import { isUntimed } from "../experiment/untimed.ts";
 import { Progress } from "./progress.ts";
 import { type Flags, formatSeconds, note, paint } from "./terminal.ts";
@@ -64,7 +66,7 @@ export class RunVoice {
             event.index + 1
           }/${event.total}] ${event.cell.variantLabel} ${event.cell.measure} ${
             event.cell.contextTokens ?? ""
-          }`.trimEnd(),
+          } ${loadOf(event.cell)}`.trimEnd(),
         );
         break;
       case "progress":
@@ -80,7 +82,9 @@ export class RunVoice {
             event.index + 1
           }/${event.total}] ${status} ${record.variantLabel} ${record.measure} ${
             record.contextTokens ?? ""
-          } ${headline(event)} (${formatSeconds(record.wallSeconds)})`
+          } ${loadOf(record)} ${headline(event)} (${
+            formatSeconds(record.wallSeconds)
+          })`
             .replaceAll(/ {2,}/g, " "),
         );
         break;
@@ -123,6 +127,19 @@ export function startMessage(
     : `run folder ${runDir}: ${present} of ${cells} cells are there; ${left} to measure${now} (--force measures all again)`;
 }
 
+function loadOf({ load }: { readonly load?: Load }): string {
+  return load === undefined ? "" : `(${loadText(load)})`;
+}
+
+function speedText(
+  { batchSize, decodeTokensPerSecond, requests }: ThroughputMetrics,
+): string {
+  const decode = `${decodeTokensPerSecond.toFixed(1)} tokens/s decode`;
+  return requests === undefined
+    ? `${decode}${batchSize === 1 ? "" : ` of ${batchSize} sequences`}`
+    : `${requests.outputTokensPerSecond.toFixed(1)} tokens/s output, ${decode}`;
+}
+
 /** The one figure of a cell that a reader waits for. */
 function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
   // The reason is the same for all such cells, and is said once at the end.
@@ -140,9 +157,7 @@ function headline({ record }: Extract<RunEvent, { type: "cellEnd" }>): string {
         record.metrics!.elementsPerTokenPerLayer
       } numbers a token and layer`;
     case "throughput":
-      return `${
-        record.metrics!.decodeTokensPerSecond.toFixed(1)
-      } tokens/s decode`;
+      return speedText(record.metrics!);
     case "conversion":
       return record.metrics!.calibrationCached &&
           record.metrics!.calibrationTokens > 0

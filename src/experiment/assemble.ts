@@ -186,8 +186,18 @@ export function toCsv(
     }
     row.measure = record.measure;
     row.contextTokens = record.contextTokens;
+    if (record.load !== undefined) {
+      row["load.batch"] = record.load.batch;
+      row["load.memoryBudget"] = record.load.memoryBudget;
+    }
     for (const [key, value] of Object.entries(record.metrics ?? {})) {
       if (typeof value !== "object") row[`${record.measure}.${key}`] = value;
+      else if (record.measure === "throughput" && !Array.isArray(value)) {
+        for (const [field, single] of Object.entries(value)) {
+          if (typeof single === "object") continue;
+          row[`throughput.${key}.${field}`] = single;
+        }
+      }
     }
     row.peakMemoryBytes = record.peakMemoryBytes;
     row.peakMemoryScope = record.peakMemoryScope;

@@ -8,6 +8,7 @@ import type { Inputs } from "./inputs.ts";
 import type { PlannedCell } from "./plan.ts";
 import type { VariantRecord } from "./record.ts";
 import type { Experiment } from "./schema.ts";
+import { type DeviceKind, estimateThroughput } from "./throughput_estimate.ts";
 
 /** What a cell will take. */
 export interface CellEstimate {
@@ -17,10 +18,9 @@ export interface CellEstimate {
   /** Weights, cache, and what is kept of the original for divergence. */
   readonly memoryBytes: number;
   readonly seconds: number;
+  /** Of a cell that its memoryBudget does not hold. */
+  readonly exceeds?: true;
 }
-
-/** What the engine computes on. */
-export type DeviceKind = "cpu" | "gpu" | "software";
 
 /** f32 rates: of a 2-core CPU, of a GPU's plain products, of shaders on a few cores. */
 const GFLOPS = { cpu: 100, gpu: 10000, software: 10 } as const;
@@ -96,6 +96,7 @@ export function estimateCells(
     const tokenSeconds = (measure: Parameters<typeof wholeWindowTokens>[0]) =>
       seconds(wholeWindowTokens(measure, inputs, context), context);
     let batch = 1;
+    let exceeds = false;
     let held = 0;
     let time = 0;
     switch (cell.measure) {
@@ -157,14 +158,17 @@ export function estimateCells(
         break;
       case "throughput": {
         const { throughput } = experiment.measure;
-        batch = typeof throughput?.batch === "number" ? throughput.batch : 1;
-        const rounds = (throughput?.repetitions ?? 0) +
-          (throughput?.warmups ?? 0);
-        // A decode step reads every weight: bound by memory.
-        const step = (parameters * elementBytes +
-          batch * context * cacheBytesPerToken) / MEMORY_RATE[kind];
-        time = rounds *
-          (seconds(batch * context, context) + (throughput?.steps ?? 0) * step);
+        if (throughput === undefined) break;
+        const part = estimateThroughput(throughput, cell, {
+          kind,
+          weightBytes: parameters * elementBytes,
+          cacheBytesPerToken,
+          rate: MEMORY_RATE[kind],
+          prefillSeconds: seconds,
+        });
+        batch = part.batch;
+        exceeds = part.exceeds;
+        time = part.seconds;
         break;
       }
       default:
@@ -176,6 +180,7 @@ export function estimateCells(
       memoryBytes: parameters * elementBytes +
         batch * context * cacheBytesPerToken + held,
       seconds: time,
+      ...(exceeds ? { exceeds } : {}),
     };
   });
 }

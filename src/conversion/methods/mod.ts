@@ -3,6 +3,7 @@
 import { InputError } from "../../base/errors.ts";
 import { nearestName } from "../../text/nearest_name.ts";
 import type { Method } from "../method.ts";
+import { mlaShape } from "./mla_shape.ts";
 import { original } from "./original.ts";
 import { partialRope } from "./partial_rope.ts";
 import { transmla } from "./transmla.ts";
@@ -12,6 +13,7 @@ export const METHODS: readonly Method[] = [
   original,
   partialRope,
   transmla,
+  mlaShape,
 ];
 
 /**

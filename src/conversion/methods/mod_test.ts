@@ -34,7 +34,7 @@ Deno.test("methodByName() suggests the nearest name", () => {
   assertThrows(
     () => methodByName("transmal"),
     InputError,
-    'Unknown method "transmal" (did you mean "transmla"?): it must be one of original, partial-rope, transmla',
+    'Unknown method "transmal" (did you mean "transmla"?): it must be one of original, partial-rope, transmla, mla-shape',
   );
 });
 
@@ -70,6 +70,8 @@ Deno.test("check() accepts what fits", () => {
   check("transmla", { kvLoraRank: "full", qkRopeHeadDim: 2, freqFold: 32 });
   check("transmla", { kvLoraRank: 1, qkRopeHeadDim: 32, freqFold: "auto" });
   check("partial-rope", { qkRopeHeadDim: 16, freqFold: 8 });
+  check("mla-shape", { kvLoraRank: 320 });
+  check("mla-shape", { kvLoraRank: 352, qkRopeHeadDim: 32 });
 });
 
 Deno.test("check() refuses what does not fit, naming value and allowed values", () => {
@@ -101,5 +103,8 @@ Deno.test("check() refuses what does not fit, naming value and allowed values", 
   ];
   for (const [options, message] of refused) {
     assertThrows(() => check("transmla", options), RangeError, message);
+    const { freqFold, ...shape } = options;
+    if (freqFold !== undefined) continue;
+    assertThrows(() => check("mla-shape", shape), RangeError, message);
   }
 });

@@ -67,7 +67,16 @@ function fullRank(
   return 2 * numKeyValueHeads * headDim - qkRopeHeadDim;
 }
 
-function checkRank(
+/**
+ * Refuses a rank that no conversion of the sizes has.
+ *
+ * @param kvLoraRank r
+ * @param qkRopeHeadDim m
+ * @param sizes G and d.
+ * @param place What is converted, for the error: "layer 3 ".
+ * @throws {RangeError} With the value and those allowed.
+ */
+export function checkRank(
   kvLoraRank: number,
   qkRopeHeadDim: number,
   sizes: { readonly numKeyValueHeads: number; readonly headDim: number },

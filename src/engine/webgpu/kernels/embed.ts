@@ -9,9 +9,10 @@ import {
   readWgsl,
   type View,
 } from "./kernel.ts";
+import type { NextNorm } from "./gemv_subgroup.ts";
+import { rowBinding } from "./row_access.ts";
 
 const SOURCE = readWgsl("embed.wgsl", import.meta.url);
-const THREADS = 128;
 
 /** What embed() takes. */
 export interface EmbedArgs {
@@ -22,6 +23,8 @@ export interface EmbedArgs {
   /** [rows, D]. */
   readonly out: View;
   readonly rows: number;
+  /** What a norm after it reads, `squares` in one part; needs `out` in f32. */
+  readonly next?: NextNorm;
 }
 
 /**
@@ -32,13 +35,22 @@ export interface EmbedArgs {
  * @returns The dispatches, in any order.
  */
 export function embed(arena: Arena, args: EmbedArgs): Dispatch[] {
-  const { table, tokens, out, rows } = args;
+  const { table, tokens, out, rows, next } = args;
+  // A barrier costs a software adapter a switch for each thread.
+  const threads = next !== undefined && arena.gpu.facts.software ? 16 : 128;
   const packed = table.element === "f16";
   return table.parts.map((part) =>
     dispatchOf(arena, {
       label: `embed ${rows}x${table.columns}`,
       source: SOURCE,
-      constants: { THREADS, PACKED: packed, OUT: out.element },
+      constants: {
+        THREADS: threads,
+        HALVINGS: Math.log2(threads),
+        PACKED: packed,
+        OUT: out.element,
+        NEXT: next !== undefined,
+        Y: next?.y.element ?? "f32",
+      },
       bindings: {
         table: {
           buffer: part.buffer,
@@ -51,6 +63,19 @@ export function embed(arena: Arena, args: EmbedArgs): Dispatch[] {
           type: `array<${out.element}>`,
           access: "read_write",
         },
+        ...(next === undefined ? {} : {
+          normWeight: {
+            buffer: next.weight,
+            type: "array<f32>",
+            access: "read",
+          },
+          y: rowBinding(next.y, false, "read_write"),
+          ySquares: {
+            buffer: next.squares.buffer,
+            type: "array<f32>",
+            access: "read_write",
+          },
+        }),
       },
       params: {
         rows: { u32: rows },
@@ -60,10 +85,16 @@ export function embed(arena: Arena, args: EmbedArgs): Dispatch[] {
         partRows: { u32: part.rows },
         outOffset: { u32: out.offset },
         outStride: { u32: out.stride },
+        ...(next === undefined ? {} : {
+          yOffset: { u32: next.y.offset },
+          yStride: { u32: next.y.stride },
+          ySquareStride: { u32: next.squares.stride },
+        }),
       },
       grid: linearGrid(arena.gpu, rows),
       bytes: rows * table.columns *
-        (ELEMENT_BYTES[table.element] + ELEMENT_BYTES[out.element]),
+        (ELEMENT_BYTES[table.element] + ELEMENT_BYTES[out.element] +
+          (next === undefined ? 0 : ELEMENT_BYTES[next.y.element])),
       flops: 0,
     })
   );

@@ -1,4 +1,5 @@
-// W·f(x) for a few rows of x: bound by reading W, which happens once.
+// W·f(x) for a few rows of x: bound by reading W, which happens once. By subgroups
+// see gemv_subgroup.ts; here are the forms that need none, and that compute x anew.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import {
@@ -13,7 +14,20 @@ import {
 } from "./kernel.ts";
 import { isAligned, rowBinding } from "./row_access.ts";
 import { STORE_PRODUCT } from "./gemm_part.ts";
-import { type GemvShape, gemvShape } from "./gemv_tuning.ts";
+import {
+  type Epilogue,
+  type ScaledPrologue,
+  type Squares,
+  squaresOf,
+  subgroupProduct,
+  workgroupsOf,
+} from "./gemv_subgroup.ts";
+import {
+  type GemvForm,
+  type GemvShape,
+  gemvShape,
+  type GemvSize,
+} from "./gemv_tuning.ts";
 
 const SOURCE = readWgsl("gemv.wgsl", import.meta.url);
 
@@ -27,7 +41,7 @@ export type Prologue =
   /** x is [gate; up], each as wide as W: silu(gate)·up. */
   | { readonly kind: "gatedSilu" };
 
-/** What gemv() and linear() take. */
+/** What gemv() takes. */
 export interface GemvArgs {
   /** [rows, columns of W], or twice as wide for gatedSilu. */
   readonly x: View;
@@ -35,14 +49,17 @@ export interface GemvArgs {
   readonly weight: GpuMatrix;
   /** f32[rows of W]. */
   readonly bias?: GPUBuffer;
-  /** [rows, outColumn + rows of W]; another buffer than that of `x`. */
+  /** [rows, outColumn + rows of W], half of that where it is gated; another buffer than that of `x`. */
   readonly out: View;
   /** Adds to `out`. @default false */
   readonly accumulate?: boolean;
-  readonly prologue?: Prologue;
+  /** "scaled" needs subgroups of one size. */
+  readonly prologue?: Prologue | ScaledPrologue;
+  /** Needs subgroups of one size, and for "gated" a matrix in one part. */
+  readonly epilogue?: Epilogue;
   /** Column of `out` that row 0 of W goes to. @default 0 */
   readonly outColumn?: number;
-  /** @default what tuning.ts says */
+  /** @default what gemv_tuning.ts says */
   readonly shape?: GemvShape;
 }
 
@@ -53,34 +70,104 @@ export interface GemvArgs {
  * @param arena Owns the parameters.
  * @param args Operands.
  * @returns The dispatches, in any order.
- * @throws {RangeError} If there are more than 16 rows.
+ * @throws {RangeError} If there are more than 16 rows, or what the arguments need is not there.
  */
 export function gemv(arena: Arena, args: GemvArgs): Dispatch[] {
-  const { rows, weight } = args;
+  const { rows, weight, prologue, epilogue } = args;
   if (rows > GEMV_ROWS) {
     throw new RangeError(
       `Cannot multiply by gemv as rows must be <= ${GEMV_ROWS}: current value is ${rows}`,
     );
   }
-  return weight.parts.map((part) => partDispatch(arena, args, part));
+  const shape = shapeOf(arena, args);
+  if (prologue?.kind === "norm" || prologue?.kind === "gatedSilu") {
+    if (epilogue !== undefined) {
+      throw new RangeError(
+        `Cannot multiply by gemv as epilogue ${epilogue.kind} must not follow prologue ${prologue.kind}`,
+      );
+    }
+    return weight.parts.map((part) =>
+      partDispatch(arena, { ...args, prologue }, part, shape)
+    );
+  }
+  if (!shape.subgroups) {
+    if (prologue === undefined && epilogue === undefined) {
+      return weight.parts.map((part) =>
+        partDispatch(arena, { ...args, prologue }, part, shape)
+      );
+    }
+    throw new RangeError(
+      `Cannot multiply by gemv as ${
+        epilogue?.kind ?? prologue?.kind
+      } needs subgroups of one size: ${arena.gpu.facts.name} has none`,
+    );
+  }
+  if (epilogue?.kind === "gated" && weight.parts.length > 1) {
+    throw new RangeError(
+      `Cannot multiply by gemv as a gated matrix must be in one part: current value is ${weight.parts.length}`,
+    );
+  }
+  let firstGroup = 0;
+  return weight.parts.map((part) => {
+    const dispatch = subgroupProduct(arena, {
+      ...args,
+      prologue,
+      part,
+      outColumn: args.outColumn ?? 0,
+      accumulate: args.accumulate ?? false,
+      shape,
+      firstGroup,
+    });
+    firstGroup += workgroupsOf(arena.gpu, shape, part.rows);
+    return dispatch;
+  });
+}
+
+/**
+ * Room for the sums of squares that gemv() with such a residual epilogue leaves.
+ *
+ * @param arena Owns it.
+ * @param args The product.
+ * @returns The sums, zero.
+ */
+export function gemvSquares(
+  arena: Arena,
+  args: Pick<GemvArgs, "rows" | "weight" | "shape">,
+): Squares {
+  const { rows, weight } = args;
+  const shape = args.shape ?? gemvShape(arena.gpu, sizeOf(args, "residual"));
+  const count = weight.parts.reduce(
+    (sum, part) => sum + workgroupsOf(arena.gpu, shape, part.rows),
+    0,
+  );
+  return squaresOf(arena, rows, count);
+}
+
+function shapeOf(arena: Arena, args: GemvArgs): GemvShape {
+  const { prologue, epilogue } = args;
+  const form = epilogue?.kind ?? prologue?.kind ?? "plain";
+  return args.shape ?? gemvShape(arena.gpu, sizeOf(args, form));
+}
+
+function sizeOf(
+  { rows, weight }: Pick<GemvArgs, "rows" | "weight">,
+  form: GemvForm,
+): GemvSize {
+  return { columns: rows, height: weight.rows, width: weight.columns, form };
 }
 
 function partDispatch(
   arena: Arena,
-  args: GemvArgs,
+  args: Omit<GemvArgs, "prologue"> & {
+    readonly prologue: Prologue | undefined;
+  },
   part: GpuMatrix["parts"][number],
+  shape: GemvShape,
 ): Dispatch {
   const { gpu } = arena;
   const { x, rows, weight, bias, out, prologue, outColumn = 0 } = args;
   const { accumulate = false } = args;
   const columns = 2 ** Math.ceil(Math.log2(rows));
-  const shape = args.shape ??
-    gemvShape(gpu, {
-      columns,
-      height: part.rows,
-      width: weight.columns,
-      form: prologue?.kind ?? "plain",
-    });
   const norm = prologue?.kind === "norm" ? prologue : undefined;
   const half = weight.element === "f16";
   const vector = weight.columns % 8 === 0 && isAligned(x, 4);

@@ -87,7 +87,7 @@ export function gemvCandidates(gpu: Gpu, size: GemvSize): GemvShape[] {
   if (!chosen.subgroups) return [];
   const { subgroupSize, limits } = gpu.facts;
   const known = new Set<string>();
-  return [chosen, ...candidatesOf(size)].filter((shape) => {
+  return [chosen, ...gemvShapes(size)].filter((shape) => {
     const { threads, rows, unroll } = shape;
     const key = `${threads} ${rows} ${unroll}`;
     if (known.has(key)) return false;
@@ -97,7 +97,12 @@ export function gemvCandidates(gpu: Gpu, size: GemvSize): GemvShape[] {
   }).slice(0, 8);
 }
 
-function candidatesOf({ columns, form }: GemvSize): GemvShape[] {
+/**
+ * Shapes by subgroups that are worth a try for a product, on whatever device.
+ *
+ * @param size The product.
+ */
+export function gemvShapes({ columns, form }: GemvSize): GemvShape[] {
   const shapes: readonly (readonly [number, number, number])[] = columns === 1
     ? form === "gated"
       ? [[256, 1, 4], [128, 1, 4], [512, 1, 4], [256, 1, 8], [256, 2, 4]]

@@ -115,6 +115,22 @@ export function dispatchOf(arena: Arena, use: KernelUse): Dispatch {
   };
 }
 
+/**
+ * Dispatches whose labels tell what they are for, after the kernel's name.
+ *
+ * @param role In words: "gateUp".
+ * @param dispatches The dispatches.
+ */
+export function named(
+  role: string,
+  dispatches: readonly Dispatch[],
+): Dispatch[] {
+  return dispatches.map((dispatch) => {
+    const [kernel, ...rest] = dispatch.label.split(" ");
+    return { ...dispatch, label: [kernel, role, ...rest].join(" ") };
+  });
+}
+
 /** A grid for `count` workgroups that a kernel numbers by `workgroup_id.x + workgroup_id.y * num_workgroups.x`; the last row may have some too many. */
 export function linearGrid(
   gpu: Gpu,

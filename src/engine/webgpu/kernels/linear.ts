@@ -4,14 +4,16 @@
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import { gatedSilu } from "./gated_silu.ts";
 import { gemm } from "./gemm.ts";
-import { gemv, type GemvArgs } from "./gemv.ts";
+import { gemmInput } from "./gemm_tuning.ts";
+import { gemv, type GemvArgs, type Prologue } from "./gemv.ts";
 import { gemvRows } from "./gemv_tuning.ts";
 import { type Element, ELEMENT_BYTES, padded, type View } from "./kernel.ts";
 import { rmsNorm } from "./rms_norm.ts";
-import { gemmInput } from "./tuning.ts";
 
 /** What linear() takes. */
-export interface LinearArgs extends Omit<GemvArgs, "shape"> {
+export interface LinearArgs
+  extends Omit<GemvArgs, "shape" | "prologue" | "epilogue"> {
+  readonly prologue?: Prologue;
   /** [rows, columns of W], for f(x) where gemv() does not compute it; made here where absent. */
   readonly scratch?: View;
 }
@@ -27,17 +29,16 @@ export function linear(arena: Arena, args: LinearArgs): Dispatch[] {
   const { scratch, prologue, ...product } = args;
   const most = gemvRows(prologue?.kind);
   if (args.rows <= most) {
-    return gemv(arena, prologue === undefined ? product : args);
+    return gemv(
+      arena,
+      prologue === undefined ? product : { ...product, prologue },
+    );
   }
   const { x, rows, weight } = args;
   const few = rows <= gemvRows(undefined);
   const multiply = few ? gemv : gemm;
   if (prologue === undefined) return multiply(arena, product);
-  const element = few ? "f32" : gemmInput(arena.gpu, {
-    rows,
-    height: weight.rows,
-    element: weight.element,
-  });
+  const element = few ? "f32" : gemmInput(arena.gpu, weight.element);
   const out = scratch ?? scratchRows(arena, rows, weight.columns, element);
   const before = prologue.kind === "norm"
     ? rmsNorm(arena, {

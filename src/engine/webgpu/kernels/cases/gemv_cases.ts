@@ -12,6 +12,8 @@ import {
   type ProductShape,
 } from "./product_case.ts";
 import type { GemvShape } from "../gemv_tuning.ts";
+import { fusedCase, type FusedShape } from "./gemv_fused_cases.ts";
+import { FUSED_BENCHES, GEMV_CANDIDATES } from "./gemv_candidates.ts";
 
 const WORKGROUP: GemvShape = {
   subgroups: false,
@@ -25,6 +27,149 @@ const SUBGROUP: GemvShape = {
   rows: 2,
   unroll: 2,
 };
+
+const SMALL = { threads: 64, rows: 1, unroll: 1 };
+const LARGE = { threads: 64, rows: 2, unroll: 2 };
+
+const FUSED: readonly FusedShape[] = [
+  {
+    rows: 1,
+    height: 37,
+    width: 264,
+    element: "f32",
+    scaled: true,
+    shape: SMALL,
+  },
+  {
+    rows: 1,
+    height: 37,
+    width: 264,
+    element: "f16",
+    scaled: true,
+    count: 9,
+    bias: true,
+    shape: LARGE,
+  },
+  {
+    rows: 3,
+    height: 21,
+    width: 45,
+    element: "f32",
+    scaled: true,
+    count: 70,
+    bias: true,
+    outColumn: 3,
+    rowsPerPart: 8,
+    shape: LARGE,
+  },
+  {
+    rows: 2,
+    height: 21,
+    width: 52,
+    element: "f16",
+    scaled: true,
+    count: 5,
+    outElement: "f16",
+    shape: LARGE,
+  },
+  {
+    rows: 16,
+    height: 13,
+    width: 104,
+    element: "f16",
+    scaled: true,
+    count: 70,
+    std: 100,
+    shape: LARGE,
+  },
+  {
+    rows: 1,
+    height: 46,
+    width: 104,
+    element: "f32",
+    scaled: true,
+    count: 3,
+    epilogue: "gated",
+    shape: SMALL,
+  },
+  {
+    rows: 1,
+    height: 74,
+    width: 264,
+    element: "f16",
+    scaled: true,
+    count: 3,
+    epilogue: "gated",
+    bias: true,
+    shape: LARGE,
+  },
+  {
+    rows: 5,
+    height: 38,
+    width: 45,
+    element: "f32",
+    epilogue: "gated",
+    bias: true,
+    outColumn: 2,
+    shape: LARGE,
+  },
+  {
+    rows: 2,
+    height: 22,
+    width: 88,
+    element: "f16",
+    epilogue: "gated",
+    std: 30,
+    shape: SMALL,
+  },
+  {
+    rows: 1,
+    height: 41,
+    width: 264,
+    element: "f32",
+    epilogue: "residual",
+    shape: SMALL,
+  },
+  {
+    rows: 1,
+    height: 77,
+    width: 264,
+    element: "f16",
+    epilogue: "residual",
+    bias: true,
+    shape: LARGE,
+  },
+  {
+    rows: 3,
+    height: 70,
+    width: 45,
+    element: "f32",
+    epilogue: "residual",
+    rowsPerPart: 33,
+    shape: LARGE,
+  },
+  {
+    rows: 2,
+    height: 35,
+    width: 72,
+    element: "f16",
+    activation: "f32",
+    epilogue: "residual",
+    shape: SMALL,
+  },
+  {
+    rows: 7,
+    height: 26,
+    width: 72,
+    element: "f16",
+    epilogue: "residual",
+    bias: true,
+    scaled: true,
+    count: 6,
+    shape: LARGE,
+  },
+  { rows: 4, height: 50, width: 96, element: "f32", epilogue: "residual" },
+];
 
 /** gemv() in the table of kernels. */
 export const gemvEntry: KernelEntry = {
@@ -47,6 +192,7 @@ export const gemvEntry: KernelEntry = {
     ]),
     parity(product(1, 70, 264, "f16", { prologue: "norm" })),
     parity(product(8, 70, 264, "f32", { bias: true })),
+    ...FUSED.map(fusedCase),
   ],
   bench: [
     ...([
@@ -66,7 +212,8 @@ export const gemvEntry: KernelEntry = {
         }))
       ),
     ])),
-    ...candidates(),
+    ...FUSED_BENCHES,
+    ...GEMV_CANDIDATES,
   ],
 };
 
@@ -80,43 +227,4 @@ function parity(shape: ProductShape, forced?: GemvShape): KernelCase {
 
 function bench(shape: ProductShape): KernelCase {
   return productBench(shape, gemv);
-}
-
-// Shapes to time against those of tuning.ts on a device that it does not know.
-function candidates(): KernelCase[] {
-  const shapes: [rows: number, shape: Omit<GemvShape, "subgroups">][] = [
-    [1, { threads: 128, rows: 1, unroll: 4 }],
-    [1, { threads: 256, rows: 1, unroll: 2 }],
-    [1, { threads: 256, rows: 1, unroll: 4 }],
-    [1, { threads: 256, rows: 1, unroll: 8 }],
-    [1, { threads: 256, rows: 2, unroll: 2 }],
-    [1, { threads: 256, rows: 2, unroll: 4 }],
-    [2, { threads: 256, rows: 1, unroll: 4 }],
-    [2, { threads: 256, rows: 2, unroll: 2 }],
-    [2, { threads: 256, rows: 2, unroll: 4 }],
-    [2, { threads: 256, rows: 4, unroll: 1 }],
-    [2, { threads: 256, rows: 4, unroll: 2 }],
-    [8, { threads: 128, rows: 4, unroll: 1 }],
-    [8, { threads: 256, rows: 2, unroll: 2 }],
-    [8, { threads: 256, rows: 4, unroll: 1 }],
-    [8, { threads: 256, rows: 4, unroll: 2 }],
-    [16, { threads: 128, rows: 4, unroll: 1 }],
-    [16, { threads: 256, rows: 2, unroll: 1 }],
-    [16, { threads: 256, rows: 4, unroll: 1 }],
-  ];
-  return ([[4096, 4096], [12288, 4096]] as const).flatMap(([height, width]) =>
-    shapes.map(([rows, shape]) => {
-      const note = `candidate ${shape.threads} threads, ${shape.rows} rows, ` +
-        `${shape.unroll} loads`;
-      return productBench(
-        product(rows, height, width, "f16", {
-          note,
-          needs: ["subgroups"],
-          fits: (gpu) => gpu.facts.subgroupSize > 0,
-        }),
-        (arena, args) =>
-          gemv(arena, { ...args, shape: { ...shape, subgroups: true } }),
-      );
-    })
-  );
 }

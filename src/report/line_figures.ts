@@ -1,5 +1,6 @@
 // Figures of one line a variant: over context and over layers.
 
+import type { ThroughputMetrics } from "../experiment/record.ts";
 import {
   axis,
   type Figure,
@@ -17,6 +18,7 @@ import { calibrationProtocol, protocol, stepsOf } from "./protocol.ts";
 import { contextsOf, type Series } from "./series.ts";
 import { errorBars, perplexityError, seedBars, spreadOf } from "./spread.ts";
 import { perplexityTable, throughputTable } from "./measure_tables.ts";
+import { crossoverNote } from "./speed_tables.ts";
 
 /** Perplexity over the window length. */
 export function perplexityByContext(
@@ -75,8 +77,16 @@ export function throughputByContext(
   const contexts = [
     ...new Set(shown.flatMap((one) => [...one.throughput.keys()])),
   ].sort((a, b) => a - b);
+  const limited = shown.filter(({ throughput }) =>
+    [...throughput.values()].some(({ roofline }) => roofline !== undefined)
+  );
   const ys = shown.flatMap((one) =>
-    [...one.throughput.values()].map((metrics) => metrics.decodeTokensPerSecond)
+    [...one.throughput.values()].flatMap((metrics) => [
+      speedOf(metrics),
+      ...metrics.roofline === undefined
+        ? []
+        : [metrics.roofline.tokensPerSecond],
+    ])
   );
   const short = series.filter((one) => one.outOfMemory.length > 0).map((one) =>
     `${one.label} did not fit at ${
@@ -84,27 +94,42 @@ export function throughputByContext(
     }`
   );
   const isLog = spansDecades(ys);
+  const isRequests = shown.every(({ throughput }) =>
+    [...throughput.values()].every(({ requests }) => requests !== undefined)
+  );
+  const crossover = contexts.length < 2 ? "" : crossoverNote(series);
   return {
     id: "throughput-by-context",
-    title: "Decoding speed by context",
-    caption: `Higher is better.${seedBars(shown)} ${
-      protocol(run, { speed: true })
+    title: isRequests ? "Output speed by context" : "Decoding speed by context",
+    caption: `Higher is better.${
+      isRequests
+        ? " Whole requests: half of the context comes in, half goes out."
+        : ""
+    }${
+      limited.length === 0
+        ? ""
+        : " Dotted: what the bytes of a step allow at the bandwidth of a copy in the same run."
+    }${seedBars(shown)} ${protocol(run, { speed: true })}${
+      crossover === "" ? "" : ` ${crossover}`
     }${short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`}`,
     height: heightFor(shown),
-    data: shown.map((one) =>
-      lineTrace(
-        one,
-        [...one.throughput].map(([x, metrics]) => ({
-          x,
-          y: metrics.decodeTokensPerSecond,
-          error: spreadOf(
-            one,
-            (seed) => seed.throughput.get(x)?.decodeTokensPerSecond,
-          )?.deviation ?? 0,
-        })),
-        "tokens/s",
-      )
-    ),
+    data: [
+      ...limited.map(limitTrace),
+      ...shown.map((one) =>
+        lineTrace(
+          one,
+          [...one.throughput].map(([x, metrics]) => ({
+            x,
+            y: speedOf(metrics),
+            error: spreadOf(
+              one,
+              (seed) => seed.throughput.get(x)?.decodeTokensPerSecond,
+            )?.deviation ?? 0,
+          })),
+          "tokens/s",
+        )
+      ),
+    ],
     layout: {
       xaxis: axis({
         title: "context, tokens",
@@ -113,7 +138,9 @@ export function throughputByContext(
         ticks: contexts,
       }),
       yaxis: axis({
-        title: "decoded tokens a second",
+        title: isRequests
+          ? "output tokens a second"
+          : "decoded tokens a second",
         values: ys,
         isLog,
         fromZero: true,
@@ -121,10 +148,35 @@ export function throughputByContext(
     },
     labels: shown.map((one) => {
       const [x, metrics] = [...one.throughput].at(-1)!;
-      return endLabel(one, x, metrics.decodeTokensPerSecond);
+      return endLabel(one, x, speedOf(metrics));
     }),
     key: shown,
     table: throughputTable(series, stepsOf(run)),
+  };
+}
+
+/** Of whole requests where they were timed, else of decoding. */
+function speedOf(metrics: ThroughputMetrics): number {
+  return metrics.requests?.outputTokensPerSecond ??
+    metrics.decodeTokensPerSecond;
+}
+
+/** What the bytes of a step allow. */
+function limitTrace(one: Series): Trace {
+  const points = [...one.throughput].flatMap(([x, { roofline }]) =>
+    roofline === undefined ? [] : [{ x, y: roofline.tokensPerSecond }]
+  );
+  return {
+    type: "scatter",
+    mode: "lines",
+    name: `${plotText(one.label)}, limit`,
+    ...runOf(one),
+    x: points.map(({ x }) => x),
+    y: points.map(({ y }) => y),
+    line: { color: one.style.color, width: 1.25, dash: "dot" },
+    hovertemplate: `limit of ${
+      plotText(one.label)
+    }<br>%{x:,}: %{y:,.4~g} tokens/s<extra></extra>`,
   };
 }
 

@@ -25,6 +25,13 @@ import {
 } from "./protocol.ts";
 import { commits } from "./run_facts.ts";
 import { collectSeries, engineName } from "./series.ts";
+import {
+  crossoverNote,
+  kernelsTable,
+  requestsMeaning,
+  requestsTable,
+  rooflineTable,
+} from "./speed_tables.ts";
 import type { Table } from "./table.ts";
 import { headlineTable } from "./tables.ts";
 
@@ -113,6 +120,24 @@ export function namedTables(run: RunData): NamedTable[] {
       "Throughput",
       measured({ speed: true }),
       throughputTable(series, stepsOf(run)),
+    ),
+    make(
+      "roofline",
+      "Decoding speed against its limit",
+      [measured({ speed: true }), crossoverNote(series)].join(" ").trim(),
+      rooflineTable(series),
+    ),
+    make(
+      "requests",
+      "Whole requests",
+      `${requestsMeaning(run)} ${measured({ speed: true })}`,
+      requestsTable(series),
+    ),
+    make(
+      "kernels",
+      "Time by kernel",
+      measured({ speed: true }),
+      kernelsTable(series),
     ),
     make(
       "seeds",

@@ -42,6 +42,13 @@ import {
   notSelectedNote,
 } from "./run_facts.ts";
 import { engineName, type Series } from "./series.ts";
+import {
+  crossoverNote,
+  kernelsTable,
+  requestsMeaning,
+  requestsTable,
+  rooflineTable,
+} from "./speed_tables.ts";
 import { stageLine } from "./stage_line.ts";
 import { headlineTable } from "./tables.ts";
 import { headlineCaption } from "./captions.ts";
@@ -118,6 +125,7 @@ export function runSections(
     headlineSection(series, run, number),
     figures.length === 0 ? "" : "<h2>Figures</h2>",
     ...figures.map((figure) => figureHtml(figure, number)),
+    speedSection(series, run, number),
     continuationsSection(series, protocol(run, { divergence: "all" })),
     checksSection(run, number),
     conversionSection(series, run, number),
@@ -144,6 +152,42 @@ ${
     )
   }
 ${note === "" ? "" : `<p class="caption below">${escapeHtml(note)}</p>`}`;
+}
+
+/** Whole requests, the roofline and the time by kernel. */
+function speedSection(
+  series: readonly Series[],
+  run: RunData,
+  number: Counter,
+): string {
+  const requests = requestsTable(series);
+  const limits = rooflineTable(series);
+  const kernels = kernelsTable(series);
+  if (requests.rows.length + limits.rows.length + kernels.rows.length === 0) {
+    return "";
+  }
+  const speed = protocol(run, { speed: true });
+  return [
+    "<h2>Speed</h2>",
+    requests.rows.length === 0 ? "" : tableHtml(
+      "Whole requests.",
+      `${requestsMeaning(run)} ${speed}`,
+      requests,
+      number,
+    ),
+    limits.rows.length === 0 ? "" : tableHtml(
+      "Decoding speed against its limit.",
+      `${crossoverNote(series)} ${speed}`.trim(),
+      limits,
+      number,
+    ),
+    kernels.rows.length === 0 ? "" : foldedTable(
+      "Time by kernel.",
+      `One decode step, each dispatch timed on its own. ${speed}`,
+      kernels,
+      number,
+    ),
+  ].filter((part) => part !== "").join("\n");
 }
 
 function checksSection(run: RunData, number: Counter): string {

@@ -100,7 +100,9 @@ export function labelNote(series: readonly Series[]): string {
   const letters = LETTERS.filter(([pattern]) =>
     words.some((word) => pattern.test(word))
   ).map(([, meaning]) => meaning);
-  const trained = "No training followed the conversions.";
+  const trained = others.every(({ variant }) => variant.method === "mla-shape")
+    ? "mla-shape: seeded weights of the shape that a conversion gives."
+    : "No training followed the conversions.";
   return letters.length === 0
     ? trained
     : `Labels: ${letters.join("; ")}. ${trained}`;
@@ -188,11 +190,16 @@ function throughputProtocol(run: RunData): string {
       )
       ? ", steps submitted together and timed as one"
       : "";
+  const measure = run.experiment["measure"];
+  const written = isObject(measure) ? measure["throughput"] : undefined;
+  const filled = isObject(written) && written["cache"] === "seeded"
+    ? ", with a cache of seeded numbers"
+    : "";
   return `Batch ${
     range([...batches])
   }, median decode step of ${times} repetition${
     times === "1" ? "" : "s"
-  }${together}.`;
+  }${together}${filled}.`;
 }
 
 /** How the conversions were calibrated. */

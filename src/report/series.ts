@@ -3,7 +3,8 @@
 // here, once, so that it is the same everywhere.
 
 import { pairedDelta } from "../evaluation/perplexity.ts";
-import type { CellRecord, VariantRecord } from "../experiment/record.ts";
+import type { CellRecord, Load, VariantRecord } from "../experiment/record.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import { isObject, type RunData } from "./load.ts";
 import {
   meanOverSeeds,
@@ -21,6 +22,8 @@ export interface Series extends Measurements {
   readonly modelId: string;
   readonly engine: CellRecord["engine"];
   readonly isBaseline: boolean;
+  /** Where speed was measured under several loads: this one. */
+  readonly load?: Load;
   /** Where several runs are compared: the run's name. */
   readonly runName?: string;
   /** Of one calibration seed. */
@@ -61,7 +64,9 @@ export function collectSeries(run: RunData): Series[] {
   const named = baselineName(run);
   const drafts = [...groups.values()].map((cells) => {
     const first = cells[0]!;
+    const { load } = first;
     const suffix = [
+      ...load === undefined ? [] : [loadText(load)],
       ...several.models ? [first.model.id] : [],
       ...several.engines ? [engineName(first)] : [],
     ];
@@ -86,6 +91,7 @@ export function collectSeries(run: RunData): Series[] {
       modelId: first.model.id,
       engine: first.engine,
       isBaseline,
+      ...(first.load === undefined ? {} : { load: first.load }),
       style: styles[index]!,
     };
     const seeds = bySeed(cells).map(([seed, own]): Series => ({
@@ -132,13 +138,20 @@ export function baselineOf(
 ): Series | undefined {
   const candidates = all.filter((other) =>
     other.isBaseline && other.modelId === series.modelId &&
-    other.runName === series.runName
+    other.runName === series.runName && isSameLoad(other, series)
   );
   return candidates.find((other) =>
     other.engine.name === series.engine.name &&
     other.engine.provider === series.engine.provider &&
     other.engine.dtype === series.engine.dtype
   ) ?? candidates[0];
+}
+
+/** Speeds compare under one load only. */
+function isSameLoad(a: Series, b: Series): boolean {
+  return a.load === b.load ||
+    a.load !== undefined && b.load !== undefined &&
+      loadText(a.load) === loadText(b.load);
 }
 
 /** Mean NLL difference to the baseline in nats, with its 95 % interval. */
@@ -236,7 +249,8 @@ function baselineName(run: RunData): string {
 }
 
 function groupKey(cell: CellRecord): string {
-  return JSON.stringify([nameOf(cell), cell.model.id, engineName(cell)]);
+  const load = cell.load === undefined ? "" : loadText(cell.load);
+  return JSON.stringify([nameOf(cell), cell.model.id, engineName(cell), load]);
 }
 
 function append<K, V>(groups: Map<K, V[]>, key: K, value: V): void {

@@ -39,6 +39,12 @@ import {
   seedsTable,
   throughputTable,
 } from "./measure_tables.ts";
+import {
+  crossoverNote,
+  requestsMeaning,
+  requestsTable,
+  rooflineTable,
+} from "./speed_tables.ts";
 import type { Table } from "./table.ts";
 import { headlineTable } from "./tables.ts";
 
@@ -91,6 +97,16 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
       "Throughput",
       throughputTable(series, stepsOf(run)),
       protocol(run, { speed: true }),
+    ),
+    ...section(
+      "Whole requests",
+      requestsTable(series),
+      `${requestsMeaning(run)} ${protocol(run, { speed: true })}`,
+    ),
+    ...section(
+      "Decoding speed against its limit",
+      rooflineTable(series),
+      `${crossoverNote(series)} ${protocol(run, { speed: true })}`,
     ),
     ...section(
       "Calibration seeds",

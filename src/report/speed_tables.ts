@@ -1,0 +1,255 @@
+// Tables of speed against what bounds it: the roofline, the time by kernel, whole
+// requests beside the paper's Table 4, and from which context on a variant is
+// faster than its baseline.
+
+import {
+  formatNumber,
+  formatPercent,
+  formatRate,
+  formatRatio,
+  formatSignificant,
+} from "./format.ts";
+import type { RunData } from "./load.ts";
+import { paperSpeeds } from "./paper_table_4.ts";
+import { speedup } from "./quantities.ts";
+import { baselineOf, contextsOf, type Series } from "./series.ts";
+import {
+  type Column,
+  numberCell,
+  type Table,
+  type TableCell,
+} from "./table.ts";
+
+const VARIANT: Column = { head: "Variant", name: "variant", align: "left" };
+
+function right(head: string, name: string, about?: string): Column {
+  return {
+    head,
+    name,
+    align: "right",
+    ...(about === undefined ? {} : { about }),
+  };
+}
+
+/** Decoding speed as a share of what the bytes of a step allow. */
+export function rooflineTable(series: readonly Series[]): Table {
+  return {
+    columns: [
+      VARIANT,
+      right("context", "contextTokens"),
+      right("batch", "batchSize"),
+      right("tokens/s", "decodeTokensPerSecond"),
+      right("step, ms", "stepP50Ms"),
+      right(
+        "bytes a step",
+        "stepBytes",
+        "Weights and cache that a step must read",
+      ),
+      right(
+        "limit, tokens/s",
+        "rooflineTokensPerSecond",
+        "What these bytes allow at the bandwidth of a copy in the same run",
+      ),
+      right("of the limit", "rooflineFraction"),
+      right("ratio to the original", "decodeSpeedup"),
+    ],
+    rows: series.flatMap((one) =>
+      [...one.throughput].flatMap(([context, metrics]) => {
+        const { roofline } = metrics;
+        if (roofline === undefined) return [];
+        return [{
+          series: one,
+          cells: [
+            { text: one.label },
+            numberCell(context, formatNumber),
+            numberCell(metrics.batchSize, formatNumber),
+            numberCell(metrics.decodeTokensPerSecond, formatRate),
+            numberCell(metrics.p50Ms, formatSignificant),
+            numberCell(
+              roofline.stepBytes,
+              (bytes) => `${formatSignificant(bytes! / 1e9)} GB`,
+            ),
+            numberCell(roofline.tokensPerSecond, formatRate),
+            numberCell(
+              roofline.fraction,
+              (value) => formatPercent(value!, 0),
+            ),
+            numberCell(speedup(one, series, context), formatRatio),
+          ],
+        }];
+      })
+    ),
+  };
+}
+
+/** Time by kernel of every profiled step, the longest first. */
+export function kernelsTable(series: readonly Series[]): Table {
+  return {
+    columns: [
+      VARIANT,
+      right("context", "contextTokens"),
+      right("batch", "batchSize"),
+      { head: "kernel", name: "kernel", align: "left" },
+      right("dispatches", "dispatches"),
+      right("ms", "milliseconds", "Each dispatch timed on its own"),
+      right("share", "share"),
+      right("GB/s", "gigabytesPerSecond"),
+      right("TFLOPS", "teraflopsPerSecond"),
+    ],
+    rows: series.flatMap((one) =>
+      [...one.throughput].flatMap(([context, { batchSize, kernels = [] }]) => {
+        const all = kernels.reduce((sum, { seconds }) => sum + seconds, 0);
+        return kernels.toSorted((a, b) => b.seconds - a.seconds).map((
+          { name, dispatches, seconds, bytes, flops },
+        ) => ({
+          series: one,
+          cells: [
+            { text: one.label },
+            numberCell(context, formatNumber),
+            numberCell(batchSize, formatNumber),
+            { text: name },
+            numberCell(dispatches, formatNumber),
+            numberCell(seconds * 1000, formatSignificant),
+            numberCell(seconds / all, (value) => formatPercent(value!, 1)),
+            numberCell(bytes / seconds / 1e9, formatSignificant),
+            numberCell(flops / seconds / 1e12, formatSignificant),
+          ],
+        }));
+      })
+    ),
+  };
+}
+
+/** What a table of whole requests shows, in sentences. */
+export function requestsMeaning(run: RunData): string {
+  const requests = run.cells.flatMap((cell) =>
+    cell.measure === "throughput" && cell.metrics?.requests !== undefined
+      ? [cell.metrics.requests]
+      : []
+  );
+  const [first] = requests;
+  if (first === undefined) return "";
+  const counts = [...new Set(requests.map(({ count }) => formatNumber(count)))];
+  return `${
+    counts.join(" or ")
+  } requests, half of the context in and half out, as many at once as the memory holds. Prefill was timed on a sample of the input and steps at ${first.sampledSteps.length} lengths along the generation; the time between is linear. The paper’s columns: Table 4 of arXiv 2502.07864, other cards under vLLM.`;
+}
+
+/** Whole requests: a row a load and context, a speed a variant, the paper's beside it. */
+export function requestsTable(series: readonly Series[]): Table {
+  const timed = series.filter(({ throughput }) =>
+    [...throughput.values()].some(({ requests }) => requests !== undefined)
+  );
+  const pairs = timed.filter((one) => !one.isBaseline).flatMap((one) => {
+    const base = baselineOf(one, series);
+    return base === undefined ? [] : [{ one, base }];
+  });
+  const budgetOf = ({ load, throughput }: Series) =>
+    load?.memoryBudget ??
+      giB([...throughput.values()][0]?.memory?.budgetBytes);
+  return {
+    columns: [
+      VARIANT,
+      { head: "memory", name: "memoryBudget", align: "left" },
+      right("context", "contextTokens"),
+      right("batch, original", "batchSizeOriginal"),
+      right("batch", "batchSize"),
+      right("original, tokens/s", "outputTokensPerSecondOriginal"),
+      right("tokens/s", "outputTokensPerSecond"),
+      right("ratio", "ratio"),
+      right("paper: original", "paperOriginal"),
+      right("paper: MLA", "paperMla"),
+      right("paper: ratio", "paperRatio"),
+    ],
+    rows: pairs.flatMap(({ one, base }) => {
+      const budget = budgetOf(one);
+      return contextsOf([one, base], "throughput").map((context) => {
+        const own = one.throughput.get(context);
+        const original = base.throughput.get(context);
+        const paper = paperSpeeds(budget, context);
+        const output = (metrics: typeof own) =>
+          metrics?.requests?.outputTokensPerSecond;
+        const speedCell = (of: Series, metrics: typeof own): TableCell =>
+          of.outOfMemory.includes(context)
+            ? { text: "OOM", value: null }
+            : numberCell(output(metrics), formatRate);
+        const paperCell = (value: number | undefined): TableCell =>
+          paper === undefined
+            ? { text: "–", value: null }
+            : value === undefined
+            ? { text: "OOM", value: null }
+            : numberCell(value, formatRate);
+        return {
+          series: one,
+          cells: [
+            { text: one.label },
+            {
+              text: paper === undefined ? budget : `${budget} (${paper.card})`,
+            },
+            numberCell(context, formatNumber),
+            numberCell(original?.batchSize, formatNumber),
+            numberCell(own?.batchSize, formatNumber),
+            speedCell(base, original),
+            speedCell(one, own),
+            numberCell(ratioOf(output(own), output(original)), formatRatio),
+            paperCell(paper?.original),
+            paperCell(paper?.mla),
+            numberCell(ratioOf(paper?.mla, paper?.original), formatRatio),
+          ],
+        };
+      });
+    }),
+  };
+}
+
+/**
+ * From which context on each variant decodes faster than its baseline, in
+ * sentences; "" where nothing compares.
+ */
+export function crossoverNote(series: readonly Series[]): string {
+  return series.filter((one) => !one.isBaseline).flatMap((one) => {
+    const base = baselineOf(one, series);
+    if (base === undefined) return [];
+    const speeds = contextsOf([one, base], "throughput").flatMap((context) => {
+      const ratio = speedup(one, series, context);
+      if (ratio !== undefined) return [{ context, ratio }];
+      // What fits where the baseline does not has no ratio and wins.
+      return one.throughput.has(context) && base.outOfMemory.includes(context)
+        ? [{ context, ratio: Infinity }]
+        : [];
+    });
+    if (speeds.length < 2) return [];
+    const last = speeds.findLastIndex(({ ratio }) => ratio <= 1);
+    const first = speeds[last + 1];
+    const best = speeds.filter(({ ratio }) => Number.isFinite(ratio)).toSorted((
+      a,
+      b,
+    ) => b.ratio - a.ratio)[0];
+    const most = best === undefined
+      ? ""
+      : `, at most ${formatRatio(best.ratio)} at ${formatNumber(best.context)}`;
+    if (first === undefined) {
+      return [
+        `${one.label}: slower than ${base.label} at every context${most}.`,
+      ];
+    }
+    return [
+      last < 0
+        ? `${one.label}: faster than ${base.label} at every context${most}.`
+        : `${one.label}: faster than ${base.label} from ${
+          formatNumber(first.context)
+        } tokens on${most}.`,
+    ];
+  }).join(" ");
+}
+
+function ratioOf(
+  a: number | undefined,
+  b: number | undefined,
+): number | undefined {
+  return a === undefined || b === undefined ? undefined : a / b;
+}
+
+function giB(bytes: number | undefined): string {
+  return bytes === undefined ? "device" : `${bytes / 2 ** 30}GiB`;
+}

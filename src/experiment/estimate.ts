@@ -1,6 +1,7 @@
 // What a plan will take, by arithmetic, for --dry-run: floating-point
 // operations over a rate, weights and cache in bytes. Estimates, and called so.
 
+import { methodByName } from "../conversion/methods/mod.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { stateBytes } from "../evaluation/divergence.ts";
 import { continuationAt } from "./cell_id.ts";
@@ -101,6 +102,8 @@ export function estimateCells(
     let time = 0;
     switch (cell.measure) {
       case "conversion": {
+        // Nothing is decomposed where nothing was calibrated.
+        if (methodByName(cell.variant.method).calibrated === false) break;
         const { calibration } = experiment;
         const tokens = (calibration?.samples ?? 0) * (calibration?.tokens ?? 0);
         // Decompositions in f64, about 40 products of the smaller of 2 G d and D + 1 a layer.

@@ -90,17 +90,18 @@ export async function measureThroughput(
   });
   refuseExceeded(plan);
   return await explained(plan, async () => {
+    // Before the cache takes what is left of the memory.
+    const copyBytesPerSecond = await parts.time(async () =>
+      await engine.copyBandwidth?.()
+    );
     const speed = await parts.time(() => speedOf(parts, session, plan));
-    const roofline = await parts.time(async () => {
-      const copyBytesPerSecond = await engine.copyBandwidth?.();
-      return copyBytesPerSecond === undefined ? undefined : rooflineOf({
-        weightBytes: elements.step * elementBytes,
-        cacheBytesPerToken: theory.bytesPerToken,
-        batchSize: plan.batchSize,
-        contextTokens: meanContext(measure, contextTokens),
-        copyBytesPerSecond,
-        decodeTokensPerSecond: speed.decodeTokensPerSecond,
-      });
+    const roofline = copyBytesPerSecond === undefined ? undefined : rooflineOf({
+      weightBytes: elements.step * elementBytes,
+      cacheBytesPerToken: theory.bytesPerToken,
+      batchSize: plan.batchSize,
+      contextTokens: meanContext(measure, contextTokens),
+      copyBytesPerSecond,
+      decodeTokensPerSecond: speed.decodeTokensPerSecond,
     });
     const kernels = await parts.time(() => profile(parts, session));
     return {

@@ -6,6 +6,10 @@ export const VARYING_FIELDS: readonly string[] = [
   "*Seconds",
   "*PerSecond",
   "*Ms",
+  // Of a kernel, of all requests, of a sampled step, of the roofline.
+  "seconds",
+  "ms",
+  "fraction",
   "startedAt",
   "runId",
   "commit",

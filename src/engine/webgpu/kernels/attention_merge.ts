@@ -30,7 +30,7 @@ export interface AttentionMergeArgs {
   /** Columns of partial. */
   readonly width: number;
   readonly up?: ValueUp;
-  /** f32 [B, H·value]; without `up` value is width. */
+  /** [B, H·value]; without `up` value is width. */
   readonly out: View;
 }
 
@@ -82,6 +82,7 @@ export function attentionMerge(
       SPLITS_PADDED: powerOfTwo(splits),
       PARTIAL_VECTOR: vector,
       UP: up !== undefined,
+      OUT: out.element,
       UP_VECTOR: upVector,
       LANES: lanes,
       UP_ROWS: 2,

@@ -189,7 +189,7 @@ fn main(
       sum += products[r * $(THREADS)u + k * $(LANES)u + $(l)u];
 #end
       if (i < params.value && first_row + r < params.batch) {
-        out[params.out_offset + (first_row + r) * params.out_stride + head * params.value + i] = sum;
+        out[params.out_offset + (first_row + r) * params.out_stride + head * params.value + i] = $OUT(sum);
       }
     }
     workgroupBarrier();
@@ -200,7 +200,7 @@ fn main(
     let r = at / $(V)u;
     let i = at % $(V)u;
     if (first_row + r < params.batch) {
-      out[params.out_offset + (first_row + r) * params.out_stride + head * $(V)u + i] = mixed[r * $(V4)u + i / 4u][i % 4u];
+      out[params.out_offset + (first_row + r) * params.out_stride + head * $(V)u + i] = $OUT(mixed[r * $(V4)u + i / 4u][i % 4u]);
     }
   }
 #end

@@ -1,4 +1,4 @@
-// Activations of a pass: f32 rows whose padding stays zero.
+// Activations of a pass: rows whose padding stays zero.
 
 import { GpuError } from "../device/faults.ts";
 import type { Arena } from "../device/gpu.ts";
@@ -95,7 +95,8 @@ export function sharedRows(
 }
 
 /**
- * Layers may differ in width, and the padding of a narrow one must be zero where
+ * Rows of a pass or a step. `element` is that of what products read: of `y`,
+ * `heads` and `gated`. Layers may differ in width, and the padding of a narrow one must be zero where
  * a wide one has left numbers: each width that a product reads has its own buffer.
  *
  * @returns Scratch for one layer's widths; equal widths share buffers.
@@ -104,18 +105,20 @@ export function scratchOf(
   arena: Arena,
   model: GpuModel,
   rows: number,
+  element: Element = "f32",
 ): (layer: number) => Scratch {
   const D = model.hiddenSize;
   const view = sharedRows(arena, rows);
+  const input = element === "f32" ? view : sharedRows(arena, rows, element);
   return (layer) => {
     const widths = widthsOf(model, layer);
     return {
       x: view("x", D),
-      y: view("y", D),
+      y: input("y", D),
       projection: view("projection", widths.projection),
-      heads: view("heads", widths.heads),
+      heads: input("heads", widths.heads),
       gateUp: view("gateUp", 2 * widths.intermediate),
-      gated: view("gated", widths.intermediate),
+      gated: input("gated", widths.intermediate),
     };
   };
 }

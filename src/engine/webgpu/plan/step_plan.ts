@@ -6,7 +6,6 @@ import { absorb } from "../kernels/absorb.ts";
 import { argmax } from "../kernels/argmax.ts";
 import { attentionDecode } from "../kernels/attention_decode.ts";
 import { attentionMerge } from "../kernels/attention_merge.ts";
-import { embed } from "../kernels/embed.ts";
 import type { View } from "../kernels/kernel.ts";
 import { linear } from "../kernels/linear.ts";
 import { rotateStore } from "../kernels/rotate_store.ts";
@@ -14,12 +13,8 @@ import { attentionSplits } from "../kernels/tuning.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { KvCache } from "./kv_cache.ts";
 import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
-import {
-  allocateRows,
-  type Scratch,
-  scratchOf,
-  sharedRows,
-} from "./scratch.ts";
+import { allocateRows, type Scratch, sharedRows } from "./scratch.ts";
+import { stepProducts } from "./step_products.ts";
 
 /** What a step moves on. */
 export interface DecodeState {
@@ -63,37 +58,41 @@ export function recordStep(
   const { batch } = cache;
   const sequences = Uint32Array.from({ length: batch }, (_, b) => b);
   const rowSequence = arena.upload("row sequences", sequences);
-  const scratch = scratchOf(arena, model, batch);
-  const { x, y } = scratch(0);
+  const products = stepProducts(arena, model, { batch, ...state });
   const attention = attentionScratch(arena, model, cache);
   return [
-    ...embed(arena, {
-      table: model.embedTokens,
-      tokens: state.tokens,
-      out: x,
-      rows: batch,
-    }),
-    ...model.layers.flatMap((layer, index) =>
-      recordLayer(arena, model, layer, {
+    ...products.embed(),
+    ...model.layers.flatMap((layer, index) => [
+      ...products.project(index),
+      ...recordAttention(arena, model, layer, {
         cache,
         state,
         rowSequence,
         index,
-        scratch: scratch(index),
+        scratch: products.scratch(index),
         attention,
         keys,
-      })
-    ),
-    ...recordHead(arena, model, { x, y, rows: batch, state, advance: true }),
+      }),
+      ...products.output(index),
+      ...products.mlp(index),
+    ]),
+    ...products.head(),
+    ...argmax(arena, {
+      logits: state.logits,
+      rows: batch,
+      columns: model.vocabSize,
+      tokens: state.tokens,
+      lengths: state.lengths,
+    }),
   ];
 }
 
 /**
- * Records the head: logits of rows and the greedy token of each.
+ * Records the head after a prefill: logits of rows and the greedy token of each.
  *
  * @param arena Owns its buffers.
  * @param model The model.
- * @param at Rows of the residual stream, scratch, where the results go, and whether lengths grow by one.
+ * @param at Rows of the residual stream, scratch, and where the results go.
  */
 export function recordHead(
   arena: Arena,
@@ -103,7 +102,6 @@ export function recordHead(
     readonly y: View;
     readonly rows: number;
     readonly state: DecodeState;
-    readonly advance: boolean;
   },
 ): Dispatch[] {
   const { x, y, rows, state } = at;
@@ -125,7 +123,6 @@ export function recordHead(
       rows,
       columns: model.vocabSize,
       tokens: state.tokens,
-      ...(at.advance ? { lengths: state.lengths } : {}),
     }),
   ];
 }
@@ -186,53 +183,6 @@ interface LayerPlace {
   readonly scratch: Scratch;
   readonly attention: AttentionScratch;
   readonly keys: number | undefined;
-}
-
-function recordLayer(
-  arena: Arena,
-  model: GpuModel,
-  layer: GpuLayer,
-  at: LayerPlace,
-): Dispatch[] {
-  const { scratch, cache: { batch } } = at;
-  const { x, y, projection, heads, gateUp, gated } = scratch;
-  const norm = (weight: GPUBuffer) => ({
-    prologue: { kind: "norm", weight, eps: model.rmsNormEps } as const,
-    scratch: y,
-  });
-  return [
-    ...linear(arena, {
-      x,
-      rows: batch,
-      ...layer.projection,
-      out: projection,
-      ...norm(layer.inputNorm),
-    }),
-    ...recordAttention(arena, model, layer, at),
-    ...linear(arena, {
-      x: heads,
-      rows: batch,
-      ...layer.oProj,
-      out: x,
-      accumulate: true,
-    }),
-    ...linear(arena, {
-      x,
-      rows: batch,
-      ...layer.gateUp,
-      out: gateUp,
-      ...norm(layer.postAttentionNorm),
-    }),
-    ...linear(arena, {
-      x: gateUp,
-      rows: batch,
-      ...layer.downProj,
-      out: x,
-      accumulate: true,
-      prologue: { kind: "gatedSilu" },
-      scratch: gated,
-    }),
-  ];
 }
 
 function recordAttention(

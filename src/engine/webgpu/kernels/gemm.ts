@@ -1,11 +1,18 @@
 // x·Wᵀ for many rows of x, by the tiles that the device is best at.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
-import type { GemmPart } from "./gemm_part.ts";
 import { gemmMatrixUse } from "./gemm_matrix.ts";
+import type { GemmPart } from "./gemm_part.ts";
 import { gemmRegistersUse } from "./gemm_registers.ts";
-import { dispatchOf, type GpuMatrix, type View } from "./kernel.ts";
-import { type GemmTile, gemmTile } from "./tuning.ts";
+import { gemmSum, slicedPart } from "./gemm_sum.ts";
+import type { GemmTile } from "./gemm_tile.ts";
+import { gemmTile } from "./gemm_tuning.ts";
+import {
+  dispatchOf,
+  type GpuMatrix,
+  type KernelUse,
+  type View,
+} from "./kernel.ts";
 
 /** What gemm() takes. */
 export interface GemmArgs {
@@ -25,32 +32,61 @@ export interface GemmArgs {
   readonly firstWeightRow?: number;
   /** Rows of W that are used. @default all from the first */
   readonly weightRows?: number;
-  /** @default what tuning.ts says */
+  /** @default what gemm_tuning.ts says */
   readonly tile?: GemmTile;
 }
 
+/** A part's dispatch on a device by a tile. */
+export type PartUse = (part: GemmPart, tile: GemmTile) => KernelUse;
+
 /**
  * out[i, outColumn + j] (+)= sum_k W[firstWeightRow + j, k]·x[i, k] + bias[firstWeightRow + j],
- * one dispatch for each part of W.
+ * one dispatch for each part of W, and one more for each where slices of its columns
+ * are summed.
  *
- * @param arena Owns the parameters.
+ * @param arena Owns the parameters, and sums of slices that all of its products share.
  * @param args Operands.
- * @returns The dispatches, in any order.
+ * @returns The dispatches, in order.
  */
 export function gemm(arena: Arena, args: GemmArgs): Dispatch[] {
   const { gpu } = arena;
   const { rows, weight, firstWeightRow = 0 } = args;
   const height = args.weightRows ?? weight.rows - firstWeightRow;
-  const { element } = weight;
-  const tile = args.tile ?? gemmTile(gpu, { rows, height, element });
-  return gemmParts(args).map((part) =>
-    dispatchOf(
-      arena,
+  const { element, columns: width } = weight;
+  const tile = args.tile ?? gemmTile(gpu, { rows, height, width, element });
+  return gemmBy(
+    arena,
+    args,
+    tile,
+    (part, tile) =>
       tile.kind === "registers"
         ? gemmRegistersUse(part, tile)
         : gemmMatrixUse(part, tile, gpu.facts.subgroupSize),
-    )
   );
+}
+
+/**
+ * gemm() by dispatches of some kind.
+ *
+ * @param arena Owns the parameters and the sums of slices.
+ * @param args Operands.
+ * @param tile How the work is cut.
+ * @param use Makes the dispatch of a part.
+ * @returns The dispatches, in order.
+ */
+export function gemmBy(
+  arena: Arena,
+  args: GemmArgs,
+  tile: GemmTile,
+  use: PartUse,
+): Dispatch[] {
+  return gemmParts(args).flatMap((part) => {
+    const sliced = slicedPart(arena, part, tile);
+    return sliced === undefined ? dispatchOf(arena, use(part, tile)) : [
+      dispatchOf(arena, use(sliced, tile)),
+      gemmSum(arena, part, sliced),
+    ];
+  });
 }
 
 /**

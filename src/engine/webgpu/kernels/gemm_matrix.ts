@@ -1,9 +1,9 @@
 // x·Wᵀ by subgroup matrices: f16 weights, x rounded to f16, f32 sums.
 
 import { type GemmPart, gemmUse, STORE_PRODUCT } from "./gemm_part.ts";
+import type { MatrixTile } from "./gemm_tile.ts";
 import { type KernelUse, readWgsl } from "./kernel.ts";
 import { isAligned } from "./row_access.ts";
-import type { MatrixTile } from "./tuning.ts";
 
 const SOURCE = readWgsl("gemm_matrix.wgsl", import.meta.url);
 
@@ -28,8 +28,9 @@ export function gemmMatrixUse(
   tile: MatrixTile,
   lanes: number,
 ): KernelUse {
-  const { x, weight, out, bias, accumulate } = part;
+  const { x, weight, out, bias, accumulate, slices } = part;
   const { prelude, ...use } = gemmUse(part, "array<vec4<u32>>", tile.depth);
+  const { buffers = 1 } = tile;
   const threads = lanes * tile.subgroupRows * tile.subgroupColumns;
   // Lines of a tile that all threads together load at once.
   const lines = threads / (tile.depth / 8);
@@ -51,6 +52,8 @@ export function gemmMatrixUse(
       access: "read",
     };
   }
+  const direct = out.element === "f32" && isAligned(out, 4) &&
+    bias === undefined;
   return {
     ...use,
     bindings,
@@ -72,14 +75,15 @@ export function gemmMatrixUse(
       SUBGROUP_COLUMNS: tile.subgroupColumns,
       ROWS: tile.rows / tile.subgroupRows / 16,
       COLUMNS: tile.columns / tile.subgroupColumns / 16,
-      DIRECT: out.element === "f32" && isAligned(out, 4) &&
-        bias === undefined && !accumulate,
+      BUFFERS: buffers,
+      DIRECT: direct,
+      ADDS: direct && accumulate,
     },
     needs: ["f16", "subgroups", "subgroupMatrix"],
     grid: [
       Math.ceil(part.rows / tile.rows),
       Math.ceil(part.height / tile.columns),
-      1,
+      slices?.count ?? 1,
     ],
   };
 }

@@ -6,10 +6,14 @@
 // stored, while this one is multiplied; x becomes halves on the way to the tile.
 
 const LINE = $(DEPTH / 8 + 1)u;
-var<workgroup> xTile: array<vec4<u32>, $(TILE_ROWS * (DEPTH / 8 + 1))>;
-var<workgroup> wTile: array<vec4<u32>, $(TILE_COLUMNS * (DEPTH / 8 + 1))>;
+const X_SIZE = $(TILE_ROWS * (DEPTH / 8 + 1))u;
+const W_SIZE = $(TILE_COLUMNS * (DEPTH / 8 + 1))u;
+var<workgroup> xTile: array<vec4<u32>, $(BUFFERS * TILE_ROWS * (DEPTH / 8 + 1))>;
+var<workgroup> wTile: array<vec4<u32>, $(BUFFERS * TILE_COLUMNS * (DEPTH / 8 + 1))>;
+#if !SLICED
 // One matrix of sums of each subgroup on its way out.
 var<workgroup> sums: array<f32, $(SUBGROUP_ROWS * SUBGROUP_COLUMNS * 256)>;
+#end
 
 fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   // Beyond the range of halves a number becomes the largest: infinities would end
@@ -20,23 +24,35 @@ fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
 }
 
-// Numbers 8·k8 .. 8·k8 + 7 of a row, in bounds or zero; rows past the last are the
-// last, and what comes of them is dropped.
+// Units are 8 numbers of a row, zero past its end. Rows past the last are the last,
+// and what comes of them is dropped.
 #if X_HALVES
-fn xUnit(i: u32, k8: u32) -> vec4<u32> {
+fn xRow(i: u32) -> u32 { return (params.xOffset + min(i, params.rows - 1u) * params.xStride) / 8u; }
+
+fn xUnit(row: u32, k8: u32) -> vec4<u32> {
+#if !WHOLE
   if (8u * k8 >= params.columns) { return vec4<u32>(); }
-  return x[(params.xOffset + min(i, params.rows - 1u) * params.xStride) / 8u + k8];
+#end
+  return x[row + k8];
 }
+#else
+fn xRow(i: u32) -> u32 { return i; }
 #end
 
-fn wUnit(j: u32, k8: u32) -> vec4<u32> {
+fn wRow(j: u32) -> u32 { return min(params.firstRow + j, params.lastRow) * (params.wStride / 8u); }
+
+fn wUnit(row: u32, k8: u32) -> vec4<u32> {
+#if !WHOLE
   if (8u * k8 >= params.wStride) { return vec4<u32>(); }
-  return weight[min(params.firstRow + j, params.lastRow) * params.wStride / 8u + k8];
+#end
+  return weight[row + k8];
 }
+#if !SLICED
 
 fn storeWithin(i: u32, j: u32, sum: f32) {
   if (i < params.rows && j < params.outColumns) { store(i, j, sum); }
 }
+#end
 
 @compute @workgroup_size($THREADS)
 fn main(
@@ -50,60 +66,92 @@ fn main(
   // Where the subgroup's part of the tile begins.
   let ownI = subgroup / $(SUBGROUP_COLUMNS)u * $(ROWS * 16)u;
   let ownJ = subgroup % $(SUBGROUP_COLUMNS)u * $(COLUMNS * 16)u;
+#if SLICED
+  let firstK = group.z * params.sliceSteps;
+  let endK = min(firstK + params.sliceSteps, params.steps);
+  let ownOut = params.outOffset + group.z * params.sliceSize + (firstI + ownI) * params.outStride + firstJ + ownJ;
+#else
+  const firstK = 0u;
+  let endK = params.steps;
+#if DIRECT
+  let isWhole = firstI + $(TILE_ROWS)u <= params.rows && firstJ + $(TILE_COLUMNS)u <= params.outColumns;
+  let ownOut = params.outOffset + (firstI + ownI) * params.outStride + firstJ + ownJ;
+#end
+#end
 #for i in 0..ROWS
 #for j in 0..COLUMNS
   var sum$(i)_$(j) = subgroup_matrix_result<f32, 16, 16>();
 #end
 #end
+#if ADDS
+  if (isWhole) {
+#for i in 0..ROWS
+#for j in 0..COLUMNS
+    sum$(i)_$(j) = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&output, ownOut + $(i * 16)u * params.outStride + $(j * 16)u, params.outStride);
+#end
+#end
+  }
+#end
   // A thread's units of 8 columns: neighbors of a row go to neighboring threads.
   let unitLine = thread / $(DEPTH / 8)u;
   let unitK8 = thread % $(DEPTH / 8)u;
   let unitAt = unitLine * LINE + unitK8;
+  var ahead = firstK * $(DEPTH / 8)u + unitK8;
 #for u in 0..X_UNITS
+  let xFrom$(u) = xRow(firstI + unitLine + $(u * LINES)u);
 #if X_VECTOR
-  var low$(u) = xNumbers(firstI + unitLine + $(u * LINES)u, 8u * unitK8);
-  var high$(u) = xNumbers(firstI + unitLine + $(u * LINES)u, 8u * unitK8 + 4u);
+  var low$(u) = xNumbers(xFrom$(u), 8u * ahead);
+  var high$(u) = xNumbers(xFrom$(u), 8u * ahead + 4u);
 #else
-  var xNext$(u) = xUnit(firstI + unitLine + $(u * LINES)u, unitK8);
+  var xNext$(u) = xUnit(xFrom$(u), ahead);
 #end
 #end
 #for u in 0..W_UNITS
-  var wNext$(u) = wUnit(firstJ + unitLine + $(u * LINES)u, unitK8);
+  let wFrom$(u) = wRow(firstJ + unitLine + $(u * LINES)u);
+  var wNext$(u) = wUnit(wFrom$(u), ahead);
 #end
-  for (var k = 0u; k < params.steps; k++) {
+  for (var k = firstK; k < endK; k++) {
+#if BUFFERS == 1
+    const xHere = 0u;
+    const wHere = 0u;
     workgroupBarrier();
+#else
+    // What was read before the barrier below, a step ago, is filled again.
+    let xHere = ((k - firstK) & 1u) * X_SIZE;
+    let wHere = ((k - firstK) & 1u) * W_SIZE;
+#end
 #for u in 0..X_UNITS
 #if X_VECTOR
-    xTile[unitAt + $(u * LINES)u * LINE] = halves(low$(u), high$(u));
+    xTile[xHere + unitAt + $(u * LINES)u * LINE] = halves(low$(u), high$(u));
 #else
-    xTile[unitAt + $(u * LINES)u * LINE] = xNext$(u);
+    xTile[xHere + unitAt + $(u * LINES)u * LINE] = xNext$(u);
 #end
 #end
 #for u in 0..W_UNITS
-    wTile[unitAt + $(u * LINES)u * LINE] = wNext$(u);
+    wTile[wHere + unitAt + $(u * LINES)u * LINE] = wNext$(u);
 #end
     workgroupBarrier();
-    if (k + 1u < params.steps) {
-      let ahead = (k + 1u) * $(DEPTH / 8)u + unitK8;
+    if (k + 1u < endK) {
+      ahead += $(DEPTH / 8)u;
 #for u in 0..X_UNITS
 #if X_VECTOR
-      low$(u) = xNumbers(firstI + unitLine + $(u * LINES)u, 8u * ahead);
-      high$(u) = xNumbers(firstI + unitLine + $(u * LINES)u, 8u * ahead + 4u);
+      low$(u) = xNumbers(xFrom$(u), 8u * ahead);
+      high$(u) = xNumbers(xFrom$(u), 8u * ahead + 4u);
 #else
-      xNext$(u) = xUnit(firstI + unitLine + $(u * LINES)u, ahead);
+      xNext$(u) = xUnit(xFrom$(u), ahead);
 #end
 #end
 #for u in 0..W_UNITS
-      wNext$(u) = wUnit(firstJ + unitLine + $(u * LINES)u, ahead);
+      wNext$(u) = wUnit(wFrom$(u), ahead);
 #end
     }
 #for d in 0..DEPTH / 16
     {
 #for i in 0..ROWS
-      let a$(i) = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&xTile, (ownI + $(i * 16)u) * LINE + $(d * 2)u, LINE);
+      let a$(i) = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&xTile, xHere + (ownI + $(i * 16)u) * LINE + $(d * 2)u, LINE);
 #end
 #for j in 0..COLUMNS
-      let b$(j) = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&wTile, (ownJ + $(j * 16)u) * LINE + $(d * 2)u, LINE);
+      let b$(j) = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&wTile, wHere + (ownJ + $(j * 16)u) * LINE + $(d * 2)u, LINE);
 #for i in 0..ROWS
       sum$(i)_$(j) = subgroupMatrixMultiplyAccumulate(a$(i), b$(j), sum$(i)_$(j));
 #end
@@ -111,11 +159,19 @@ fn main(
     }
 #end
   }
-#if DIRECT
-  if (firstI + $(TILE_ROWS)u <= params.rows && firstJ + $(TILE_COLUMNS)u <= params.outColumns) {
+#if SLICED
+  // There is room for whole tiles.
 #for i in 0..ROWS
 #for j in 0..COLUMNS
-    subgroupMatrixStore<row_major>(&output, params.outOffset + (firstI + ownI + $(i * 16)u) * params.outStride + firstJ + ownJ + $(j * 16)u, sum$(i)_$(j), params.outStride);
+  subgroupMatrixStore<row_major>(&output, ownOut + $(i * 16)u * params.outStride + $(j * 16)u, sum$(i)_$(j), params.outStride);
+#end
+#end
+#else
+#if DIRECT
+  if (isWhole) {
+#for i in 0..ROWS
+#for j in 0..COLUMNS
+    subgroupMatrixStore<row_major>(&output, ownOut + $(i * 16)u * params.outStride + $(j * 16)u, sum$(i)_$(j), params.outStride);
 #end
 #end
     return;
@@ -133,6 +189,7 @@ fn main(
     firstJ + ownJ + $(j * 16)u + ($(e * LANES)u + lane) % 16u,
     sums[own + $(e * LANES)u + lane],
   );
+#end
 #end
 #end
 #end

@@ -7,16 +7,17 @@ import { validateWgsl } from "../../../../tests/fixtures/validate_wgsl.ts";
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import { openGpu } from "../device/open_gpu.ts";
 import { gemmMatrixUse } from "./gemm_matrix.ts";
-import { type GemmArgs, gemmParts } from "./gemm.ts";
+import { type GemmArgs, gemmBy, gemmParts } from "./gemm.ts";
 import type { GemmPart } from "./gemm_part.ts";
-import { dispatchOf, shaderOf, type View } from "./kernel.ts";
+import { type GemmTile, type MatrixTile, matrixTile } from "./gemm_tile.ts";
+import { candidateTiles } from "./gemm_tuning.ts";
+import { shaderOf, type View } from "./kernel.ts";
 import {
   productCase,
   type ProductOperands,
   type ProductShape,
 } from "./cases/product_case.ts";
 import { runCase } from "./cases/run_case.ts";
-import { type MatrixTile, matrixTile } from "./tuning.ts";
 
 // As on most GPUs: fewer would be as many stores of each more.
 const LANES = 32;
@@ -45,6 +46,7 @@ fn multiply(left: u32, right: u32, result: u32) -> u32 {
   return result;
 }
 
+#if !SLICED
 fn storeSums(offset: u32, result: u32, stride: u32) {
   for (var e = 0u; e < SHARE; e++) {
     let at = e * $(LANES)u + ownLane;
@@ -52,12 +54,21 @@ fn storeSums(offset: u32, result: u32, stride: u32) {
   }
 }
 
+#end
 #if DIRECT
 fn storeOutput(offset: u32, result: u32, stride: u32) {
   for (var e = 0u; e < SHARE; e++) {
     let at = e * $(LANES)u + ownLane;
     output[offset + at / 16u * stride + at % 16u] = held[result * SHARE + e];
   }
+}
+
+fn loadOutput(result: u32, offset: u32, stride: u32) -> u32 {
+  for (var e = 0u; e < SHARE; e++) {
+    let at = e * $(LANES)u + ownLane;
+    held[result * SHARE + e] = output[offset + at / 16u * stride + at % 16u];
+  }
+  return result;
 }
 #end
 `;
@@ -73,6 +84,10 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
   ],
   ["subgroupMatrixStore<row_major>(&sums, ", "storeSums("],
   ["subgroupMatrixStore<row_major>(&output, ", "storeOutput("],
+  [
+    "subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&output, ",
+    "loadOutput($(i * COLUMNS + j)u, ",
+  ],
   ["subgroupMatrixMultiplyAccumulate(", "multiply("],
   ["subgroup_matrix_result<f32, 16, 16>()", "$(i * COLUMNS + j)u"],
   ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
@@ -89,14 +104,14 @@ function emulated(
   args: ProductOperands,
   tile: MatrixTile,
 ): Dispatch[] {
-  return gemmParts(args).map((part) => {
+  return gemmBy(arena, args, tile, (part) => {
     const use = gemmMatrixUse(part, tile, LANES);
     let { source } = use;
     for (const [from, to] of REPLACEMENTS) {
       assert(source.includes(from), `the kernel has no ${from}`);
       source = source.replaceAll(from, to);
     }
-    return dispatchOf(arena, { ...use, source: source + FUNCTIONS, needs: [] });
+    return { ...use, source: source + FUNCTIONS, needs: [] };
   });
 }
 
@@ -114,6 +129,20 @@ const CASES: readonly (readonly [tile: MatrixTile, shape: ProductShape])[] = [
     matrixTile(16, 16, 32, 1, 1),
     product(15, 35, 40, { firstWeightRow: 5, weightRows: 27, bias: true }),
   ],
+  // Sums that begin with the output, in one tile of four; two tiles in turn, over
+  // one step, two and five; slices, the last of them shorter.
+  [matrixTile(16, 16, 16, 1, 1), product(20, 24, 32, { accumulate: true })],
+  [matrixTile(16, 16, 16, 1, 1, { buffers: 2 }), product(16, 16, 16)],
+  [matrixTile(16, 32, 16, 1, 1, { buffers: 2 }), product(15, 32, 32)],
+  [matrixTile(32, 32, 16, 2, 1, { buffers: 2 }), product(18, 20, 77)],
+  [
+    matrixTile(16, 16, 16, 1, 1, { splits: 2 }),
+    product(20, 28, 72, { bias: true, accumulate: true }),
+  ],
+  [
+    matrixTile(16, 32, 32, 1, 2, { buffers: 2, splits: 3 }),
+    product(17, 45, 144, { rowsPerPart: 30, outColumn: 1 }),
+  ],
 ];
 
 const HALF_CASES: typeof CASES = [
@@ -121,6 +150,10 @@ const HALF_CASES: typeof CASES = [
   [
     matrixTile(16, 16, 16, 1, 1),
     product(18, 17, 21, { xElement: "f16", xOffset: 3, outElement: "f16" }),
+  ],
+  [
+    matrixTile(16, 16, 32, 1, 1, { splits: 2 }),
+    product(18, 20, 64, { xElement: "f16", outElement: "f16" }),
   ],
 ];
 
@@ -169,6 +202,7 @@ Deno.test({
     const tiles = [
       matrixTile(32, 64, 64, 1, 4),
       matrixTile(256, 128, 32, 4, 2),
+      matrixTile(64, 64, 64, 2, 2, { buffers: 2 }),
     ];
     const options: Partial<GemmArgs>[] = [
       {},
@@ -180,15 +214,32 @@ Deno.test({
       { out: view("f16") },
       { outColumn: 1 },
     ];
+    const parts = [
+      ...options.map(partOf),
+      { ...partOf({}), slices: { count: 2, size: 4096 } },
+    ];
     const shaders = tiles.flatMap((tile) =>
-      options.map((more) =>
-        shaderOf(dawn, gemmMatrixUse(partOf(more), tile, 32))
-      )
+      parts.map((part) => shaderOf(dawn, gemmMatrixUse(part, tile, 32)))
     );
     const messages = await validateWgsl([...shaders, "fn main() { x = 1; }"]);
     assert(messages.pop() !== "", "Dawn takes what is no WGSL");
     assertEquals(messages, shaders.map(() => ""));
   },
+});
+
+Deno.test("gemmMatrixUse() takes every candidate", () => {
+  const sizes = [8, 16, 30, 61, 122, 244, 2048].map((rows) => ({
+    rows,
+    height: 12288,
+    width: 11008,
+  }));
+  const tiles = sizes.flatMap((size): GemmTile[] =>
+    candidateTiles("matrix", size)
+  );
+  assert(tiles.length > 50, `${tiles.length} tiles`);
+  for (const tile of tiles) {
+    if (tile.kind === "matrix") gemmMatrixUse(partOf({}), tile, 32);
+  }
 });
 
 Deno.test("gemmMatrixUse() refuses a tile that threads cannot share evenly", () => {

@@ -32,6 +32,15 @@ export interface GemmPart {
   /** Begins at the column that the first row goes to. */
   readonly out: View;
   readonly accumulate: boolean;
+  /** Slices of the columns: each is stored on its own, `out` being the first, with room for whole tiles. */
+  readonly slices?: Slices;
+}
+
+/** Slices of the columns of W. */
+export interface Slices {
+  readonly count: number;
+  /** Numbers of `out` from one slice to the next. */
+  readonly size: number;
 }
 
 /** The part of a dispatch that does not depend on the tile. */
@@ -52,7 +61,8 @@ export function gemmUse(
   weightType: string,
   depth: number,
 ): GemmUse {
-  const { x, rows, weight, bias, out, accumulate, height } = part;
+  const { x, rows, weight, bias, out, accumulate, height, slices } = part;
+  const steps = Math.ceil(weight.columns / depth);
   const vector = weight.columns % 4 === 0 && isAligned(x, 4);
   const bindings: Record<string, Binding> = {
     x: rowBinding(x, vector, "read"),
@@ -62,7 +72,7 @@ export function gemmUse(
   const params: Record<string, Param> = {
     rows: { u32: rows },
     columns: { u32: weight.columns },
-    steps: { u32: Math.ceil(weight.columns / depth) },
+    steps: { u32: steps },
     xOffset: { u32: x.offset },
     xStride: { u32: x.stride },
     wStride: { u32: weight.stride },
@@ -76,6 +86,13 @@ export function gemmUse(
     bindings.bias = { buffer: bias, type: "array<f32>", access: "read" };
     params.biasOffset = { u32: part.weightRow };
   }
+  if (slices !== undefined) {
+    params.sliceSteps = { u32: Math.ceil(steps / slices.count) };
+    params.sliceSize = { u32: slices.size };
+  }
+  const result = slices === undefined
+    ? rows * height * ELEMENT_BYTES[out.element] * (accumulate ? 2 : 1)
+    : 0;
   return {
     label: `gemm ${rows} x ${height}x${weight.columns} ${weight.element}`,
     prelude: LOAD_X,
@@ -85,12 +102,13 @@ export function gemmUse(
       BIAS: bias !== undefined,
       ACCUMULATE: accumulate,
       OUT: out.element,
+      SLICED: slices !== undefined,
+      WHOLE: weight.columns % depth === 0,
     },
     bindings,
     params,
     bytes: height * weight.stride * ELEMENT_BYTES[weight.element] +
-      rows * (weight.columns * ELEMENT_BYTES[x.element] +
-          height * ELEMENT_BYTES[out.element] * (accumulate ? 2 : 1)),
+      rows * weight.columns * ELEMENT_BYTES[x.element] + result,
     flops: 2 * rows * height * weight.columns,
   };
 }

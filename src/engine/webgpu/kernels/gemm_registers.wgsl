@@ -22,13 +22,34 @@ fn wNumbers(j: u32, k: u32) -> vec4<f32> {
 #end
 }
 
-fn storeFour(i: u32, j: u32, sums: vec4<f32>) {
+#if OUT_VECTOR
+fn storeFour(i: u32, j: u32, slice: u32, sums: vec4<f32>) {
+#if SLICED
+  // There is room for whole tiles.
+  output[(params.outOffset + slice * params.sliceSize + i * params.outStride + j) / 4u] = sums;
+#else
+  if (i >= params.rows || j >= params.outColumns) { return; }
+  let at = (params.outOffset + i * params.outStride + j) / 4u;
+  var values = sums;
+#if BIAS
+  let first = params.biasOffset + j;
+  values += vec4<f32>(bias[first], bias[first + 1u], bias[first + 2u], bias[first + 3u]);
+#end
+#if ACCUMULATE
+  values += vec4<f32>(output[at]);
+#end
+  output[at] = vec4<$OUT>(values);
+#end
+}
+#else
+fn storeFour(i: u32, j: u32, slice: u32, sums: vec4<f32>) {
   if (i >= params.rows) { return; }
   if (j < params.outColumns) { store(i, j, sums.x); }
   if (j + 1u < params.outColumns) { store(i, j + 1u, sums.y); }
   if (j + 2u < params.outColumns) { store(i, j + 2u, sums.z); }
   if (j + 3u < params.outColumns) { store(i, j + 3u, sums.w); }
 }
+#end
 
 @compute @workgroup_size($THREADS)
 fn main(
@@ -37,8 +58,23 @@ fn main(
 ) {
   let firstI = group.x * $(TILE_ROWS)u;
   let firstJ = group.y * $(TILE_COLUMNS)u;
-  let column = thread % $(TILE_COLUMNS / THREAD_COLUMNS)u;
-  let row = thread / $(TILE_COLUMNS / THREAD_COLUMNS)u;
+  // Threads in a row share numbers of x, those below each other of W: a subgroup that
+  // is about square reads the least.
+#if ACROSS == TILE_COLUMNS / THREAD_COLUMNS
+  let column = thread % $(ACROSS)u;
+  let row = thread / $(ACROSS)u;
+#else
+  let block = thread / $(ACROSS * (TILE_ROWS / THREAD_ROWS))u;
+  let column = block * $(ACROSS)u + thread % $(ACROSS)u;
+  let row = thread / $(ACROSS)u % $(TILE_ROWS / THREAD_ROWS)u;
+#end
+#if SLICED
+  let firstK = group.z * params.sliceSteps;
+  let endK = min(firstK + params.sliceSteps, params.steps);
+#else
+  const firstK = 0u;
+  let endK = params.steps;
+#end
 #for i in 0..THREAD_ROWS
 #for j in 0..THREAD_COLUMNS / 4
   var sum$(i)_$(j) = vec4<f32>();
@@ -51,6 +87,7 @@ fn main(
   let inTile$(b) = block$(b) < $(X_BLOCKS + W_BLOCKS)u;
   let line$(b) = select(block$(b) - $(X_BLOCKS)u, block$(b), isX$(b)) / $(DEPTH / 4)u;
   let depth$(b) = (block$(b) % $(DEPTH / 4)u) * 4u;
+  let from$(b) = firstK * $(DEPTH)u + depth$(b);
 #for r in 0..4
   var next$(b)_$(r) = vec4<f32>();
 #end
@@ -58,15 +95,15 @@ fn main(
 #for b in 0..BLOCKS
   if (isX$(b)) {
 #for r in 0..4
-    next$(b)_$(r) = xNumbers(firstI + line$(b) * 4u + $(r)u, depth$(b));
+    next$(b)_$(r) = xNumbers(firstI + line$(b) * 4u + $(r)u, from$(b));
 #end
   } else if (inTile$(b)) {
 #for r in 0..4
-    next$(b)_$(r) = wNumbers(firstJ + line$(b) * 4u + $(r)u, depth$(b));
+    next$(b)_$(r) = wNumbers(firstJ + line$(b) * 4u + $(r)u, from$(b));
 #end
   }
 #end
-  for (var k = 0u; k < params.steps; k++) {
+  for (var k = firstK; k < endK; k++) {
     workgroupBarrier();
 #for b in 0..BLOCKS
     if (isX$(b)) {
@@ -80,7 +117,7 @@ fn main(
     }
 #end
     workgroupBarrier();
-    if (k + 1u < params.steps) {
+    if (k + 1u < endK) {
       let ahead = (k + 1u) * $(DEPTH)u;
 #for b in 0..BLOCKS
       if (isX$(b)) {
@@ -116,6 +153,7 @@ fn main(
   storeFour(
     firstI + ($(i / 4 * (TILE_ROWS / THREAD_ROWS))u + row) * 4u + $(i % 4)u,
     firstJ + ($(j * (TILE_COLUMNS / THREAD_COLUMNS))u + column) * 4u,
+    group.z,
     sum$(i)_$(j),
   );
 #end

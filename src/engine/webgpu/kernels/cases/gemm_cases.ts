@@ -3,7 +3,14 @@
 
 import type { Gpu } from "../../device/gpu.ts";
 import { gemm } from "../gemm.ts";
-import { GEMM_CANDIDATES } from "./gemm_candidates.ts";
+import {
+  fitsTile,
+  type GemmTile,
+  matrixTile,
+  registerTile,
+  tileName,
+} from "../gemm_tile.ts";
+import { GEMM_CANDIDATES, ROWS_7B, SHAPES_7B } from "./gemm_candidates.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
   product,
@@ -11,45 +18,28 @@ import {
   productCase,
   type ProductShape,
 } from "./product_case.ts";
-import {
-  fitsTile,
-  type GemmTile,
-  type MatrixTile,
-  matrixTile,
-} from "../tuning.ts";
 
-const SMALL: GemmTile = {
-  kind: "registers",
-  rows: 16,
-  columns: 16,
-  depth: 8,
-  threadRows: 4,
-  threadColumns: 4,
-};
+const SMALL = registerTile(16, 16, 8, 4, 4);
 // More threads than blocks to load, and other sides than SMALL.
-const WIDE: GemmTile = {
-  kind: "registers",
-  rows: 16,
-  columns: 32,
-  depth: 4,
-  threadRows: 8,
-  threadColumns: 4,
-};
+const WIDE = registerTile(16, 32, 4, 8, 4);
 // More blocks than threads.
-const DEEP: GemmTile = {
-  kind: "registers",
-  rows: 32,
-  columns: 16,
-  depth: 16,
-  threadRows: 8,
-  threadColumns: 8,
-};
+const DEEP = registerTile(32, 16, 16, 8, 8);
+// Threads in two blocks along W; slices, the last shorter.
+const BLOCKS = registerTile(16, 32, 8, 4, 4, { across: 4 });
+const SLICES = registerTile(16, 16, 8, 4, 4, { splits: 3 });
 
 // Subgroups side by side, one above the other, and both; few fragments and many.
 const MATRIX_SMALL = matrixTile(32, 64, 64, 1, 4);
+const MATRIX_LOW = matrixTile(16, 64, 128, 1, 4);
 const MATRIX_TALL = matrixTile(64, 32, 32, 2, 1);
 const MATRIX_LARGE = matrixTile(128, 128, 64, 2, 4);
 const MATRIX_LARGEST = matrixTile(256, 128, 32, 4, 2);
+const MATRIX_DOUBLE = matrixTile(64, 64, 64, 2, 2, { buffers: 2 });
+const MATRIX_SLICES = matrixTile(32, 64, 64, 1, 4, { splits: 4 });
+const MATRIX_DOUBLE_SLICES = matrixTile(16, 64, 64, 1, 4, {
+  buffers: 2,
+  splits: 3,
+});
 
 /** gemm() in the table of kernels. */
 export const gemmEntry: KernelEntry = {
@@ -93,6 +83,29 @@ export const gemmEntry: KernelEntry = {
         outOffset: 2,
       }),
     ),
+    registers(BLOCKS, product(30, 70, 52, "f16", { accumulate: true })),
+    registers(BLOCKS, product(18, 64, 40, "f32", { bias: true })),
+    registers(SLICES, product(19, 44, 100, "f32", { bias: true })),
+    registers(
+      SLICES,
+      product(21, 35, 77, "f16", {
+        rowsPerPart: 20,
+        accumulate: true,
+        bias: true,
+        outColumn: 3,
+      }),
+    ),
+    registers(
+      SLICES,
+      product(17, 24, 88, "f32", {
+        firstWeightRow: 4,
+        weightRows: 16,
+        accumulate: true,
+        outElement: "f16",
+      }),
+    ),
+    // Slices of a width that is one step: one after all.
+    registers(SLICES, product(5, 20, 7, "f32")),
     // Whole tiles alone, then tiles that end inside.
     matrices(MATRIX_SMALL, product(64, 128, 128, "f16")),
     matrices(MATRIX_SMALL, product(30, 100, 72, "f16", { rowsPerPart: 33 })),
@@ -128,30 +141,71 @@ export const gemmEntry: KernelEntry = {
     ),
     matrices(MATRIX_LARGEST, product(300, 200, 104, "f16", { bias: true })),
     matrices(MATRIX_LARGEST, product(512, 256, 96, "f16")),
+    // Sums that begin with what they are added to, and those of tiles that end inside.
+    matrices(
+      MATRIX_SMALL,
+      product(70, 200, 136, "f16", { xElement: "f16", accumulate: true }),
+    ),
+    matrices(MATRIX_LOW, product(15, 130, 264, "f16", { xElement: "f16" })),
+    matrices(MATRIX_LOW, product(7, 64, 256, "f16", { accumulate: true })),
+    matrices(MATRIX_DOUBLE, product(61, 150, 328, "f16", { xElement: "f16" })),
+    matrices(
+      MATRIX_DOUBLE,
+      product(130, 128, 64, "f16", { xElement: "f16", accumulate: true }),
+    ),
+    matrices(
+      MATRIX_SLICES,
+      product(30, 100, 584, "f16", { xElement: "f16", accumulate: true }),
+    ),
+    matrices(
+      MATRIX_SLICES,
+      product(45, 130, 333, "f16", {
+        rowsPerPart: 70,
+        bias: true,
+        outElement: "f16",
+        outOffset: 2,
+      }),
+    ),
+    matrices(
+      MATRIX_DOUBLE_SLICES,
+      product(15, 96, 448, "f16", { xElement: "f16", bias: true }),
+    ),
     productCase(product(1, 3, 5, "f32", { note: "tile of tuning" }), gemm),
     productCase(product(40, 33, 24, "f32", { note: "tile of tuning" }), gemm),
   ],
   bench: [
-    ...([
-      // SmolLM2-135M: query, key and value; gate and up; down; a chunk of the head.
-      ...([[960, 576], [3072, 576], [576, 1536], [8192, 576]] as const),
-      // LLaMA-2-7B: query, key and value; square; gate and up; down.
-      ...([[12288, 4096], [4096, 4096], [22016, 4096], [4096, 11008]] as const),
-    ].flatMap(([height, width]) =>
-      [16, 32, 64, 128, 256, 512, 2048].flatMap((rows) =>
-        (["f16", "f32"] as const).map((element) =>
-          productBench(product(rows, height, width, element), gemm)
+    // SmolLM2-135M: query, key and value; output; gate and up; down; a chunk of the head.
+    ...([[960, 576], [576, 576], [3072, 576], [576, 1536], [
+      8192,
+      576,
+    ]] as const)
+      .flatMap(([height, width]) =>
+        [32, 128, 512, 2048, 8192].flatMap((rows) =>
+          benches(rows, height, width)
         )
-      )
-    )),
+      ),
+    ...SHAPES_7B.flatMap(([height, width]) =>
+      ROWS_7B.flatMap((rows) => benches(rows, height, width))
+    ),
     ...GEMM_CANDIDATES,
   ],
 };
 
-function matrices(tile: MatrixTile, shape: ProductShape): KernelCase {
-  const { rows, columns, depth, subgroupRows, subgroupColumns } = tile;
-  const note = `matrices ${rows}x${columns}x${depth} by ` +
-    `${subgroupRows}x${subgroupColumns}`;
+/** As layers call it: where matrices take x, as halves. */
+function benches(rows: number, height: number, width: number): KernelCase[] {
+  return [
+    productBench(
+      product(rows, height, width, "f16", { xElement: "f16" }),
+      gemm,
+    ),
+    ...(["f16", "f32"] as const).map((element) =>
+      productBench(product(rows, height, width, element), gemm)
+    ),
+  ];
+}
+
+function matrices(tile: GemmTile, shape: ProductShape): KernelCase {
+  const note = `matrices ${tileName(tile)}`;
   const needs = ["f16", "subgroups", "subgroupMatrix"] as const;
   const fits = (gpu: Gpu) => fitsTile(gpu, tile);
   return productCase(
@@ -161,9 +215,8 @@ function matrices(tile: MatrixTile, shape: ProductShape): KernelCase {
 }
 
 function registers(tile: GemmTile, shape: ProductShape): KernelCase {
-  const note = `tile ${tile.rows}x${tile.columns}x${tile.depth}`;
   return productCase(
-    { ...shape, note },
+    { ...shape, note: `tile ${tileName(tile)}` },
     (arena, args) => gemm(arena, { ...args, tile }),
   );
 }

@@ -11,6 +11,7 @@ const HELP = `deno task bench WHAT [options]
   layer            one layer at LLaMA-2-7B's shapes: seconds, memory, kept energy
   kernels          every WGSL kernel beside a copy and the best matrix product
   peers            conversion and perplexity beside the official procedure on transformers
+  decode           whole decode steps on the GPU beside PyTorch's in a CUDA graph
 
 deno task bench WHAT --help lists the options.`;
 
@@ -22,6 +23,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   layer: async () => (await import("./layer_7b.ts")).benchLayer,
   kernels: async () => (await import("./webgpu_kernels.ts")).benchKernels,
   peers: async () => (await import("./peers/peers.ts")).benchPeers,
+  decode: async () => (await import("./peers/decode/decode.ts")).benchDecode,
 };
 
 /**

@@ -144,6 +144,8 @@ export interface Session {
   profileStep?(): Promise<readonly KernelTime[]>;
   /** Bytes of activations and other scratch that decoding takes at a batch size and capacity. */
   scratchBytes?(batch: number, capacity: number): number;
+  /** The largest batch at a capacity whose buffers the device allows, whatever its memory. */
+  mostSequences?(capacity: number): number;
   /**
    * Decodes greedily from the cache, one token a step and sequence. A step
    * feeds the greedy token so far and returns it: the first is the argmax after

@@ -3,6 +3,7 @@
 import type { MomentsSink } from "../../model/moments.ts";
 import { batchLength, longestLength } from "../batch_length.ts";
 import type {
+  CacheFill,
   DecodeResult,
   KernelTime,
   MomentsOptions,
@@ -19,6 +20,7 @@ import type { GpuModel } from "./plan/gpu_model.ts";
 import { groupRows } from "./plan/row_layout.ts";
 import { passRows } from "./plan/pass_limits.ts";
 import { Scoring } from "./plan/scoring.ts";
+import { mostSequences, stepScratchBytes } from "./plan/step_memory.ts";
 import type { Turns } from "./turns.ts";
 
 /** What a session is made of. */
@@ -93,22 +95,60 @@ export class WebgpuSession implements Session {
     reserve: number,
   ): Promise<void> {
     longestLength(tokens, model.vocabSize, "prefill");
-    if (!Number.isInteger(reserve) || reserve < 0) {
-      throw new RangeError(
-        `Cannot prefill as reserve must be a non-negative integer: current value is ${reserve}`,
-      );
-    }
+    checkCount("prefill", "reserve", reserve, 0);
+    const lengths = tokens.map(({ length }) => length);
+    await this.#replaceCache(
+      model,
+      lengths,
+      reserve,
+      (decoding) => decoding.prefill(tokens, this.#maxRows),
+    );
+  }
+
+  async fill({ batch, tokens, reserve = 0, seed }: CacheFill): Promise<void> {
+    checkCount("fill", "batch", batch, 1);
+    checkCount("fill", "tokens", tokens, 1);
+    checkCount("fill", "reserve", reserve, 0);
+    checkCount("fill", "seed", seed, 0);
+    const lengths = new Array<number>(batch).fill(tokens);
+    await this.#turn((model) =>
+      this.#replaceCache(
+        model,
+        lengths,
+        reserve,
+        (decoding) => decoding.fill(seed),
+      )
+    );
+  }
+
+  async #replaceCache(
+    model: GpuModel,
+    lengths: readonly number[],
+    reserve: number,
+    fill: (decoding: Decoding) => Promise<void>,
+  ): Promise<void> {
     // The old cache goes before the new one comes.
     this.#decoding?.close();
     this.#decoding = undefined;
-    const decoding = new Decoding(this.#gpu, model, tokens, reserve);
+    const decoding = new Decoding(this.#gpu, model, lengths, reserve);
     try {
-      await decoding.prefill(tokens, this.#maxRows);
+      await fill(decoding);
     } catch (error) {
       decoding.close();
       throw error;
     }
     this.#decoding = decoding;
+  }
+
+  scratchBytes(batch: number, capacity: number): number {
+    checkCount("count scratch", "batch", batch, 1);
+    checkCount("count scratch", "capacity", capacity, 1);
+    return stepScratchBytes(this.#gpu, this.#open(), batch, capacity);
+  }
+
+  mostSequences(capacity: number): number {
+    checkCount("count sequences", "capacity", capacity, 1);
+    return mostSequences(this.#gpu, this.#open(), capacity);
   }
 
   async decode(steps: number): Promise<DecodeResult> {
@@ -223,6 +263,19 @@ export class WebgpuSession implements Session {
     }
     return this.#model;
   }
+}
+
+function checkCount(
+  action: string,
+  name: string,
+  value: number,
+  least: number,
+): void {
+  if (Number.isInteger(value) && value >= least && value < 2 ** 32) return;
+  const allowed = least === 0 ? "non-negative" : "positive";
+  throw new RangeError(
+    `Cannot ${action} as ${name} must be a ${allowed} integer: current value is ${value}`,
+  );
 }
 
 function joined(arrays: readonly Float32Array[]): Float32Array {

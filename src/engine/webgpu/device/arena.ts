@@ -2,11 +2,7 @@
 
 import { type FaultLog, GpuError } from "./faults.ts";
 import type { Arena, Gpu } from "./gpu.ts";
-
-/** Every uniform offset alignment that WebGPU allows divides it. */
-const SLOT_BYTES = 256;
-
-const UNIFORM_BYTES = 65536;
+import { slotBytes, UNIFORM_BYTES } from "./uniform_slots.ts";
 
 /** What an arena needs of its device. */
 export interface ArenaHost {
@@ -60,8 +56,7 @@ export class BufferArena implements Arena {
   }
 
   uniform(data: ArrayBuffer): GPUBufferBinding {
-    const slots = Math.max(1, Math.ceil(data.byteLength / SLOT_BYTES));
-    const bytes = slots * SLOT_BYTES;
+    const bytes = slotBytes(data.byteLength);
     if (bytes > UNIFORM_BYTES) {
       throw new RangeError(
         `Cannot bind a uniform as its bytes must be <= ${UNIFORM_BYTES}: current value is ${data.byteLength}`,

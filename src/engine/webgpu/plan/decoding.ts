@@ -1,8 +1,11 @@
-// A batch with its KV cache: filled by prefill, then decoded from.
+// A batch with its KV cache: filled by prefill, or with seeded numbers, then
+// decoded from.
 
+import { mix } from "../../../base/seeded_tensor.ts";
 import type { DecodeResult, KernelTime } from "../../engine.ts";
 import type { Arena, Dispatch, Gpu, Work } from "../device/gpu.ts";
 import { NO_TOKEN } from "../kernels/argmax.ts";
+import { fill } from "../kernels/fill.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, type KvCache } from "./kv_cache.ts";
 import { type PassPlan, passWork, recordPass } from "./pass_plan.ts";
@@ -14,19 +17,12 @@ import {
   uploadLayout,
 } from "./row_layout.ts";
 import { allocateRows } from "./scratch.ts";
-import {
-  allocateState,
-  type DecodeState,
-  recordHead,
-  recordStep,
-} from "./step_plan.ts";
+import { allocateDecodeBuffers, STEPS_PER_READ } from "./step_memory.ts";
+import { type DecodeState, recordHead, recordStep } from "./step_plan.ts";
 import { profileStep } from "./step_profile.ts";
 
 /** Steps of one submit: few, so that the device starts while the rest is encoded. */
 const STEPS_PER_SUBMIT = 4;
-
-/** Steps after which token ids are read back: many, since reading waits for the device. */
-const STEPS_PER_READ = 64;
 
 /** Sequences that are decoded together. */
 export class Decoding {
@@ -43,19 +39,19 @@ export class Decoding {
   /**
    * @param gpu The device.
    * @param model The model.
-   * @param tokens The prompts.
+   * @param lengths Tokens of each sequence that the cache will be filled with.
    * @param reserve Room beyond the longest.
    */
   constructor(
     gpu: Gpu,
     model: GpuModel,
-    tokens: readonly Int32Array[],
+    lengths: readonly number[],
     reserve: number,
   ) {
-    const batch = tokens.length;
+    const batch = lengths.length;
     this.#gpu = gpu;
     this.#model = model;
-    this.#lengths = tokens.map(({ length }) => length);
+    this.#lengths = [...lengths];
     this.#arena = gpu.arena();
     try {
       this.#cache = allocateCache(
@@ -64,11 +60,9 @@ export class Decoding {
         batch,
         Math.max(...this.#lengths) + reserve,
       );
-      this.#state = allocateState(this.#arena, model, batch);
-      this.#fed = this.#arena.buffer(
-        "tokens fed",
-        STEPS_PER_READ * batch * 4,
-      );
+      const buffers = allocateDecodeBuffers(this.#arena, model, batch);
+      this.#state = buffers.state;
+      this.#fed = buffers.fed;
     } catch (error) {
       this.#arena.destroy();
       throw error;
@@ -98,7 +92,7 @@ export class Decoding {
       const last = allocateRows(arena, "last rows", batch, model.hiddenSize);
       const y = allocateRows(arena, "last rows", batch, model.hiddenSize);
       for (const group of groupRows(this.#lengths, maxRows)) {
-        await this.#fill(tokens, group, last.buffer, last.stride);
+        await this.#prefillGroup(tokens, group, last.buffer, last.stride);
       }
       this.#gpu.write(
         this.#state.lengths,
@@ -110,7 +104,6 @@ export class Decoding {
         y,
         rows: batch,
         state: this.#state,
-        advance: false,
       }));
       await this.#gpu.settle();
     } finally {
@@ -118,7 +111,7 @@ export class Decoding {
     }
   }
 
-  async #fill(
+  async #prefillGroup(
     tokens: readonly Int32Array[],
     { first, spans }: Group,
     last: GPUBuffer,
@@ -151,6 +144,46 @@ export class Decoding {
         ),
       ]);
       // The next pass's buffers come after this one's are free.
+      await this.#gpu.settle();
+    } finally {
+      arena.destroy();
+    }
+  }
+
+  /**
+   * Fills the cache, its room included, with seeded numbers of variance 1; the
+   * tokens fed next are seeded, too, and the latest logits are zero.
+   *
+   * @param seed u32
+   */
+  async fill(seed: number): Promise<void> {
+    const { layers, batch, capacity } = this.#cache;
+    const rows = batch * capacity;
+    const arena = this.#gpu.arena();
+    try {
+      const parts = layers.flatMap(({ first, second }) =>
+        second === undefined ? [first] : [first, second]
+      );
+      this.#gpu.run(parts.flatMap((out, i) =>
+        fill(arena, {
+          out,
+          rows,
+          columns: out.stride,
+          seeded: { seed: partSeed(seed, i), scale: Math.sqrt(3), first: 0 },
+        })
+      ));
+      const { vocabSize } = this.#model;
+      const tokenSeed = partSeed(seed, parts.length);
+      const tokens = Uint32Array.from(
+        { length: batch },
+        (_, b) => Math.floor(partSeed(tokenSeed, b) / 2 ** 32 * vocabSize),
+      );
+      this.#gpu.write(this.#state.tokens, 0, tokens);
+      this.#gpu.write(
+        this.#state.lengths,
+        0,
+        Uint32Array.from(this.#lengths),
+      );
       await this.#gpu.settle();
     } finally {
       arena.destroy();
@@ -269,6 +302,11 @@ export class Decoding {
   close(): void {
     this.#arena.destroy();
   }
+}
+
+/** The u32 seed of one of several parts. */
+function partSeed(seed: number, part: number): number {
+  return mix(mix(seed) + part + 1) >>> 0;
 }
 
 /** Keeps the tokens that step `index` is fed. */

@@ -88,45 +88,52 @@ Deno.test("describeProfile() has a row for each kernel, with shares of the devic
     model: "synthetic:tiny",
     dtype: "f32",
     cacheDtype: "f16",
-    copyGigabytesPerSecond: 2345.678,
-    score: {
-      window: 64,
-      windows: 2,
-      wallMs: 5,
-      deviceMs: 4,
+    copyBytesPerSecond: 2e12,
+    passes: [{
+      kind: "decode",
+      batch: 2,
+      tokens: 64,
+      wallSeconds: 5e-3,
       kernels: [
         {
-          kernel: "gemm",
+          name: "gemv 8x8 f16",
           dispatches: 3,
-          ms: 3,
-          gigabytesPerSecond: 123.456,
-          tflops: 1.23456,
+          seconds: 3e-3,
+          bytes: 3e9,
+          flops: 6e9,
         },
-        {
-          kernel: "embed",
-          dispatches: 1,
-          ms: 1,
-          gigabytesPerSecond: 10,
-          tflops: 0,
-        },
+        { name: "embed", dispatches: 1, seconds: 1e-3, bytes: 1e6, flops: 0 },
       ],
-    },
-    decode: { context: 64, batch: 1, wallMs: 1, deviceMs: 0, kernels: [] },
+    }, {
+      kind: "score",
+      batch: 1,
+      tokens: 64,
+      wallSeconds: 1e-3,
+      kernels: [],
+    }],
   };
   const lines = describeProfile(profile).split("\n");
-  assertEquals(lines.slice(0, 2), [
+  assertEquals(lines.slice(0, 6), [
     "synthetic:tiny, weights in f32, cache in f16",
-    "deno: Some GPU, a copy moves 2,346 GB/s",
+    "deno: Some GPU, a copy moves 2,000 GB/s, shapes: defaults",
+    "",
+    "A decode step of batch 2 after 64 tokens: 400 tokens/s",
+    "  whole 5.00 ms, kernels one by one 4.00 ms in 4 dispatches: 250.0 us of gap a dispatch",
+    "  the bytes alone 1.50 ms: 30.0 % of that limit",
   ]);
-  assertEquals(
-    lines.slice(5, 7).map((line) => line.split(/ {2,}/)),
-    [["gemm", "3", "3.00", "75.0 %", "123", "1.23"], [
-      "embed",
-      "1",
-      "1.00",
-      "25.0 %",
-      "10.0",
-      "–",
-    ]],
-  );
+  assertEquals(lines.slice(7, 9).map((line) => line.split(/ {2,}/)), [
+    [
+      "gemv 8x8 f16",
+      "3",
+      "3.00",
+      "75.0 %",
+      "3,000",
+      "1,000",
+      "50.0 %",
+      "6.00",
+      "2.00",
+    ],
+    ["embed", "1", "1.00", "25.0 %", "1.00", "1.00", "0.1 %", "–", "–"],
+  ]);
+  assertEquals(lines[10], "Scoring 1 x 64 tokens: 64,000 tokens/s");
 });

@@ -1,24 +1,20 @@
 // What bench/webgpu_profile.ts finds, as tables for people.
 
 import { formatTable } from "../src/cli/terminal.ts";
+import type { KernelTime } from "../src/engine/engine.ts";
 import type { AdapterFacts } from "../src/engine/webgpu/device/gpu.ts";
 import { formatSignificant } from "../src/report/format.ts";
 
-/** One kernel's share of a pass. */
-export interface Share {
-  readonly kernel: string;
-  readonly dispatches: number;
-  readonly ms: number;
-  readonly gigabytesPerSecond: number;
-  readonly tflops: number;
-}
-
-/** A pass by the clock on the wall, on the device's, and by kernel. */
+/** A pass by the clock on the wall, and by kernel on the device's. */
 export interface PassProfile {
-  readonly wallMs: number;
-  readonly deviceMs: number;
+  /** A decode step with `tokens` in the cache of each sequence, or scoring as many. */
+  readonly kind: "decode" | "score";
+  readonly batch: number;
+  readonly tokens: number;
+  /** Of a whole pass, many of them in a row. */
+  readonly wallSeconds: number;
   /** The longest first. */
-  readonly kernels: readonly Share[];
+  readonly kernels: readonly KernelTime[];
 }
 
 /** All of a run. */
@@ -27,59 +23,86 @@ export interface Profile {
   readonly model: string;
   readonly dtype: string;
   readonly cacheDtype: string;
-  readonly copyGigabytesPerSecond: number;
-  readonly score: PassProfile & {
-    readonly window: number;
-    readonly windows: number;
-  };
-  readonly decode: PassProfile & {
-    readonly context: number;
-    readonly batch: number;
-  };
+  /** Tables of tuned shapes in use. */
+  readonly tuning?: string;
+  readonly copyBytesPerSecond: number;
+  readonly passes: readonly PassProfile[];
 }
 
 /** The profile as text: a table for each pass. */
 export function describeProfile(profile: Profile): string {
-  const { adapter, score, decode } = profile;
+  const { adapter, passes, copyBytesPerSecond } = profile;
   return [
     `${profile.model}, weights in ${profile.dtype}, cache in ${profile.cacheDtype}`,
     `${adapter.provider}: ${adapter.name}, a copy moves ${
-      formatSignificant(profile.copyGigabytesPerSecond)
-    } GB/s`,
-    "",
-    describePass(
-      `Scoring ${score.windows} x ${score.window} tokens`,
-      score,
-    ),
-    "",
-    describePass(
-      `A decode step of batch ${decode.batch} after ${decode.context} tokens`,
-      decode,
-    ),
+      formatSignificant(copyBytesPerSecond / 1e9)
+    } GB/s, shapes: ${profile.tuning ?? "defaults"}`,
+    ...passes.flatMap((pass) => ["", describePass(pass, copyBytesPerSecond)]),
   ].join("\n");
 }
 
-function describePass(title: string, pass: PassProfile): string {
-  const { wallMs, deviceMs, kernels } = pass;
+function describePass(pass: PassProfile, copy: number): string {
+  const { wallSeconds, kernels } = pass;
+  const sum = (of: (kernel: KernelTime) => number) =>
+    kernels.reduce((total, kernel) => total + of(kernel), 0);
+  const seconds = sum((kernel) => kernel.seconds);
+  const dispatches = sum((kernel) => kernel.dispatches);
+  const limit = sum(({ bytes }) => bytes) / copy;
+  const gap = (wallSeconds - seconds) / dispatches;
   return [
-    `${title}: ${formatSignificant(wallMs)} ms, of which kernels one by one ${
-      formatSignificant(deviceMs)
-    } ms`,
+    titleOf(pass),
+    `  whole ${ms(wallSeconds)} ms, kernels one by one ${
+      ms(seconds)
+    } ms in ${dispatches} dispatches: ${
+      (1e6 * gap).toFixed(1)
+    } us of gap a dispatch`,
+    `  the bytes alone ${ms(limit)} ms: ${
+      percent(limit / wallSeconds)
+    } of that limit`,
     formatTable(
-      ["kernel", "dispatches", "ms", "share", "GB/s", "TFLOPS"],
-      kernels.map((share) => [
-        share.kernel,
-        String(share.dispatches),
-        formatSignificant(share.ms),
-        `${(100 * share.ms / deviceMs).toFixed(1)} %`,
-        rate(share.gigabytesPerSecond),
-        rate(share.tflops),
+      [
+        "kernel",
+        "dispatches",
+        "ms",
+        "share",
+        "MB",
+        "GB/s",
+        "of copy",
+        "GFLOP",
+        "TFLOPS",
+      ],
+      kernels.map((kernel) => [
+        kernel.name,
+        String(kernel.dispatches),
+        ms(kernel.seconds),
+        percent(kernel.seconds / seconds),
+        amount(kernel.bytes / 1e6),
+        amount(kernel.bytes / kernel.seconds / 1e9),
+        percent(kernel.bytes / kernel.seconds / copy),
+        amount(kernel.flops / 1e9),
+        amount(kernel.flops / kernel.seconds / 1e12),
       ]),
     ),
   ].join("\n");
 }
 
+function titleOf({ kind, batch, tokens, wallSeconds }: PassProfile): string {
+  const rate = (perPass: number) =>
+    `${formatSignificant(perPass / wallSeconds)} tokens/s`;
+  return kind === "decode"
+    ? `A decode step of batch ${batch} after ${tokens} tokens: ${rate(batch)}`
+    : `Scoring ${batch} x ${tokens} tokens: ${rate(batch * tokens)}`;
+}
+
+function ms(seconds: number): string {
+  return formatSignificant(1000 * seconds);
+}
+
+function percent(fraction: number): string {
+  return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(1)} %` : "–";
+}
+
 /** A kernel may compute nothing, or take no time that the clock shows. */
-function rate(value: number): string {
+function amount(value: number): string {
   return value > 0 && Number.isFinite(value) ? formatSignificant(value) : "–";
 }

@@ -1,4 +1,4 @@
-// Where the webgpu engine's time goes: a scoring pass and a decode step of one
+// Where the webgpu engine's time goes: decode steps and a scoring pass of one
 // model, each dispatch timed on the device, summed by kernel, beside the copy
 // bandwidth of the same run. Then the same passes by the clock on the wall.
 
@@ -13,29 +13,23 @@ import {
   print,
   runVerb,
 } from "../src/cli/terminal.ts";
+import type { ConversionContext } from "../src/conversion/method.ts";
+import { mlaShape } from "../src/conversion/methods/mla_shape.ts";
 import { openGpu } from "../src/engine/webgpu/device/open_gpu.ts";
 import { copyBandwidth } from "../src/engine/webgpu/device/copy_bandwidth.ts";
-import type {
-  Arena,
-  Dispatch,
-  Gpu,
-  GpuProvider,
-} from "../src/engine/webgpu/device/gpu.ts";
+import type { Gpu, GpuProvider } from "../src/engine/webgpu/device/gpu.ts";
+import { ignoreTuned, tuningName } from "../src/engine/webgpu/kernels/tuned.ts";
 import {
   type GpuModel,
   uploadModel,
 } from "../src/engine/webgpu/plan/gpu_model.ts";
-import {
-  allocateCache,
-  allocateScratchCache,
-} from "../src/engine/webgpu/plan/kv_cache.ts";
+import { allocateScratchCache } from "../src/engine/webgpu/plan/kv_cache.ts";
 import { passWork, recordPass } from "../src/engine/webgpu/plan/pass_plan.ts";
 import { layOut, uploadLayout } from "../src/engine/webgpu/plan/row_layout.ts";
 import { recordScore } from "../src/engine/webgpu/plan/score_plan.ts";
-import {
-  allocateState,
-  recordStep,
-} from "../src/engine/webgpu/plan/step_plan.ts";
+import { byKernel } from "../src/engine/webgpu/plan/step_profile.ts";
+import { Turns } from "../src/engine/webgpu/turns.ts";
+import { WebgpuSession } from "../src/engine/webgpu/webgpu_session.ts";
 import type { DecoderModel } from "../src/model/decoder.ts";
 import { loadModel } from "../src/model/load.ts";
 import { syntheticModel } from "../src/model/synthetic.ts";
@@ -44,39 +38,41 @@ import {
   describeProfile,
   type PassProfile,
   type Profile,
-  type Share,
 } from "./profile_report.ts";
 
 const HELP = `deno task bench profile MODEL [options]
 
-Times every kernel of a scoring pass and of a decode step on the GPU.
+Times every kernel of decode steps and of a scoring pass on the GPU.
 
-  MODEL            a folder, a .gguf file, an alias, or synthetic:NAME
-  --provider NAME  deno or dawn (default: deno)
-  --dtype NAME     f32 or f16, of weights (default: f32)
-  --cache-dtype T  f32 or f16, of the cache (default: as --dtype)
-  --window N       tokens of a scored window (default: 2048)
-  --windows N      windows of a pass (default: 4)
-  --context N      tokens in the cache of the decode step (default: 2048)
-  --batch N        sequences decoded together (default: 1)
-  --software       profile an adapter that computes on the CPU, too
-  --json           print JSON instead of tables
-  --out FILE       also write JSON there
-  --help           this text`;
+  MODEL               a folder, a .gguf file, an alias, or synthetic:NAME
+  --kv-lora-rank R    decode latent attention of this rank; MODEL must be synthetic
+  --qk-rope-head-dim M  dims of its rotary key (default: 64)
+  --provider NAME     deno or dawn (default: deno)
+  --dtype NAME        f32 or f16, of weights (default: f32)
+  --cache-dtype T     f32 or f16, of the cache (default: as --dtype)
+  --decode BxT,...    decode steps of B sequences after T tokens (default: 1x2048); none for none
+  --steps N           decode steps timed in a row (default: 32)
+  --score BxT         score B windows of T tokens (default: 4x2048); none for none
+  --defaults          ignore tables of tuned shapes
+  --software          profile an adapter that computes on the CPU, too
+  --json              print JSON instead of tables
+  --out FILE          also write JSON there
+  --help              this text`;
 
 export async function benchProfile(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args, {
     string: [
+      "kv-lora-rank",
+      "qk-rope-head-dim",
       "provider",
       "dtype",
       "cache-dtype",
-      "window",
-      "windows",
-      "context",
-      "batch",
+      "decode",
+      "steps",
+      "score",
       "out",
     ],
-    boolean: ["json", "software"],
+    boolean: ["json", "software", "defaults"],
   });
   if (flags["help"] === true || flags._.length !== 1) {
     print(HELP);
@@ -86,6 +82,7 @@ export async function benchProfile(args: readonly string[]): Promise<number> {
   if (settings.out !== undefined) await checkWritable(settings.out);
   const gpu = await openGpu({ provider: settings.provider });
   try {
+    if (flags["defaults"] === true) ignoreTuned(gpu);
     const result = await profile(gpu, settings);
     const json = JSON.stringify(result, null, 1);
     if (settings.out !== undefined) {
@@ -98,41 +95,61 @@ export async function benchProfile(args: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
+/** Sequences, and tokens of each. */
+interface Load {
+  readonly batch: number;
+  readonly tokens: number;
+}
+
 interface Settings {
   readonly model: string;
+  /** r and m of latent attention. */
+  readonly latent: readonly [rank: number, rotary: number] | undefined;
   readonly provider: GpuProvider;
   readonly dtype: "f32" | "f16";
   readonly cacheDtype: "f32" | "f16";
-  readonly window: number;
-  readonly windows: number;
-  readonly context: number;
-  readonly batch: number;
+  readonly decode: readonly Load[];
+  readonly steps: number;
+  readonly score: readonly Load[];
   readonly software: boolean;
   readonly out: string | undefined;
 }
 
 function settingsOf(flags: Flags): Settings {
-  const number = (name: string, otherwise: number) =>
-    integerFlag(flags, name, 1) ?? otherwise;
   const element = (name: string, otherwise: "f32" | "f16") =>
     oneOf(name, flags[name] ?? otherwise, ["f32", "f16"]);
   const dtype = element("dtype", "f32");
+  const rank = integerFlag(flags, "kv-lora-rank", 1);
+  const rotary = integerFlag(flags, "qk-rope-head-dim", 2) ?? 64;
   return {
     model: String(flags._[0]),
+    latent: rank === undefined ? undefined : [rank, rotary],
     provider: oneOf("provider", flags["provider"] ?? "deno", ["deno", "dawn"]),
     dtype,
     cacheDtype: element("cache-dtype", dtype),
-    window: number("window", 2048),
-    windows: number("windows", 4),
-    context: number("context", 2048),
-    batch: number("batch", 1),
+    decode: loadsOf("decode", String(flags["decode"] ?? "1x2048")),
+    steps: integerFlag(flags, "steps", 1) ?? 32,
+    score: loadsOf("score", String(flags["score"] ?? "4x2048")),
     software: flags["software"] === true,
     out: typeof flags["out"] === "string" ? flags["out"] : undefined,
   };
 }
 
+function loadsOf(name: string, text: string): Load[] {
+  if (text === "none") return [];
+  return text.split(",").map((part) => {
+    const [, batch, tokens] = /^([1-9]\d*)x([1-9]\d*)$/.exec(part) ?? [];
+    if (batch !== undefined && tokens !== undefined) {
+      return { batch: Number(batch), tokens: Number(tokens) };
+    }
+    throw new InputError(
+      `option --${name}: found ${part}; allowed: BATCHxTOKENS with commas between, or none`,
+    );
+  });
+}
+
 async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
-  const { dtype, cacheDtype, window, windows, context, batch } = settings;
+  const { dtype, cacheDtype } = settings;
   const { facts, features } = gpu;
   const cannot = (reason: string) =>
     new UnavailableError(`Cannot profile on ${facts.name} as ${reason}`);
@@ -143,110 +160,123 @@ async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
   if ((dtype === "f16" || cacheDtype === "f16") && !features.f16) {
     throw cannot("it has no f16");
   }
-  const arena = gpu.arena();
+  note("copying");
+  const { bytesPerSecond } = await copyBandwidth(gpu);
+  const source = await modelOf(settings);
+  note(`loading ${source.id}`);
+  const model = await uploadModel(gpu.arena(), source, dtype, cacheDtype);
+  await gpu.settle();
+  const session = new WebgpuSession({
+    gpu,
+    model,
+    turns: new Turns(),
+    onClose() {},
+  });
+  const passes: PassProfile[] = [];
   try {
-    note(`loading ${settings.model}`);
-    const source = await readModel(settings.model);
-    const model = await uploadModel(arena, source, dtype, cacheDtype);
-    await gpu.settle();
-    note("copying");
-    const { bytesPerSecond } = await copyBandwidth(gpu);
-    note(`scoring ${windows} x ${window} tokens`);
-    const score = await measure(
-      gpu,
-      (own) => scorePass(own, model, window, windows),
-    );
-    note(`decoding after ${context} tokens`);
-    const decode = await measure(
-      gpu,
-      (own) => decodeStep(own, model, context, batch),
-    );
-    return {
-      adapter: facts,
-      model: settings.model,
-      dtype,
-      cacheDtype,
-      copyGigabytesPerSecond: bytesPerSecond / 1e9,
-      score: { window, windows, ...score },
-      decode: { context, batch, ...decode },
-    };
+    for (const load of settings.decode) {
+      note(`decoding ${load.batch} x ${load.tokens} tokens`);
+      passes.push(await decodeStep(session, load, settings.steps));
+    }
+    for (const load of settings.score) {
+      note(`scoring ${load.batch} x ${load.tokens} tokens`);
+      passes.push(await scorePass(gpu, model, load));
+    }
   } finally {
-    arena.destroy();
+    await session.close();
   }
+  const tuning = tuningName(gpu);
+  return {
+    adapter: facts,
+    model: source.id,
+    dtype,
+    cacheDtype,
+    ...(tuning === undefined ? {} : { tuning }),
+    copyBytesPerSecond: bytesPerSecond,
+    passes,
+  };
 }
 
-async function measure(
+async function decodeStep(
+  session: WebgpuSession,
+  { batch, tokens }: Load,
+  steps: number,
+): Promise<PassProfile> {
+  // Steps before the middle ones have less in the cache, those behind more.
+  const warmup = Math.min(steps, 8);
+  const before = Math.max(1, tokens - warmup - Math.floor(steps / 2));
+  const reserve = tokens - before + steps + 1;
+  await session.fill({ batch, tokens: before, reserve, seed: 1 });
+  await session.decode(warmup);
+  const { stepSeconds } = await session.decode(steps);
+  return {
+    kind: "decode",
+    batch,
+    tokens,
+    wallSeconds: stepSeconds.reduce((sum, s) => sum + s, 0) / steps,
+    kernels: longestFirst(await session.profileStep()),
+  };
+}
+
+async function scorePass(
   gpu: Gpu,
-  record: (arena: Arena) => Dispatch[],
+  model: GpuModel,
+  { batch, tokens }: Load,
 ): Promise<PassProfile> {
   const arena = gpu.arena();
   try {
-    const dispatches = record(arena);
+    const spans = Array.from(
+      { length: batch },
+      () => ({ past: 0, length: tokens }),
+    );
+    const layout = uploadLayout(arena, layOut(spans));
+    const cache = allocateScratchCache(arena, model, batch, tokens);
+    const pass = recordPass(arena, model, layout, { cache, firstSequence: 0 });
+    const dispatches = [
+      ...passWork(pass),
+      ...recordScore(arena, model, pass).dispatches,
+    ];
     gpu.run(dispatches);
     await gpu.settle();
     const repetitions = 5;
     const start = performance.now();
     for (let i = 0; i < repetitions; i++) gpu.run(dispatches);
     await gpu.settle();
-    const wallMs = (performance.now() - start) / repetitions;
-    const seconds = await gpu.profile(dispatches);
-    const byKernel = Map.groupBy(
-      dispatches.map((dispatch, i) => ({ dispatch, seconds: seconds[i]! })),
-      ({ dispatch }) => dispatch.label,
-    );
-    const kernels = [...byKernel].map(([kernel, runs]): Share => {
-      const sum = (of: (run: (typeof runs)[number]) => number) =>
-        runs.reduce((total, run) => total + of(run), 0);
-      const time = sum((run) => run.seconds);
-      return {
-        kernel,
-        dispatches: runs.length,
-        ms: time * 1000,
-        gigabytesPerSecond: sum(({ dispatch }) => dispatch.bytes) / time / 1e9,
-        tflops: sum(({ dispatch }) => dispatch.flops) / time / 1e12,
-      };
-    }).sort((a, b) => b.ms - a.ms);
-    const deviceMs = kernels.reduce((sum, { ms }) => sum + ms, 0);
-    return { wallMs, deviceMs, kernels };
+    const wallSeconds = (performance.now() - start) / 1000 / repetitions;
+    const kernels = byKernel(dispatches, await gpu.profile(dispatches));
+    return {
+      kind: "score",
+      batch,
+      tokens,
+      wallSeconds,
+      kernels: longestFirst(kernels),
+    };
   } finally {
     arena.destroy();
   }
 }
 
-function scorePass(
-  arena: Arena,
-  model: GpuModel,
-  window: number,
-  windows: number,
-): Dispatch[] {
-  const spans = Array.from(
-    { length: windows },
-    () => ({ past: 0, length: window }),
-  );
-  const layout = uploadLayout(arena, layOut(spans));
-  const cache = allocateScratchCache(arena, model, windows, window);
-  const pass = recordPass(arena, model, layout, { cache, firstSequence: 0 });
-  return [...passWork(pass), ...recordScore(arena, model, pass).dispatches];
+function longestFirst(kernels: PassProfile["kernels"]): PassProfile["kernels"] {
+  return kernels.toSorted((a, b) => b.seconds - a.seconds);
 }
 
-function decodeStep(
-  arena: Arena,
-  model: GpuModel,
-  context: number,
-  batch: number,
-): Dispatch[] {
-  // Room for every repetition: each moves the lengths on by one.
-  const capacity = context + 64;
-  const cache = allocateCache(arena, model, batch, capacity);
-  const state = allocateState(arena, model, batch);
-  arena.gpu.write(state.lengths, 0, new Uint32Array(batch).fill(context));
-  return recordStep(arena, model, cache, state, batch * context);
+async function modelOf({ model, latent }: Settings): Promise<DecoderModel> {
+  const source = model.startsWith("synthetic:")
+    ? syntheticModel(model)
+    : await loadModel(await openCheckpoint(model));
+  if (latent === undefined) return source;
+  const [kvLoraRank, qkRopeHeadDim] = latent;
+  const options = { kvLoraRank, qkRopeHeadDim };
+  mlaShape.check(options, source.config);
+  return (await mlaShape.convert(source, options, NO_CALIBRATION)).model;
 }
 
-async function readModel(name: string): Promise<DecoderModel> {
-  if (name.startsWith("synthetic:")) return syntheticModel(name);
-  return await loadModel(await openCheckpoint(name));
-}
+/** For a method that asks for nothing of it. */
+const NO_CALIBRATION: ConversionContext = {
+  passes: 1,
+  moments: () => Promise.reject(new TypeError("No moments are there")),
+  heldOutNll: () => Promise.reject(new TypeError("No text is there")),
+};
 
 function oneOf<T extends string>(
   name: string,

@@ -1,0 +1,149 @@
+// Shapes of decode attention by subgroup matrices, by device, batch and context.
+
+import type { Gpu } from "../device/gpu.ts";
+import type { Element } from "./kernel.ts";
+import {
+  fitsMatrixDecode,
+  type MatrixDecodeShape,
+  type MatrixDecodeSizes,
+} from "./attention_matrix_layout.ts";
+import { tuned } from "./tuned.ts";
+import { attentionKey } from "./tuning_keys.ts";
+
+/** Decode attention of a batch in latent space. */
+export interface MatrixDecodeSize extends MatrixDecodeSizes {
+  /** Of the cache: both of its parts. */
+  readonly elements: readonly Element[];
+  readonly batch: number;
+  /** Tokens that the cache has room for. */
+  readonly capacity: number;
+}
+
+/** A shape without its splits. */
+export type MatrixDesign = Omit<MatrixDecodeShape, "splits">;
+
+// Workgroups that work at once: an H100 has as many processors, each of which holds one.
+const PROCESSORS = 132;
+
+// Of an H100, in microseconds: what a token takes a workgroup, what beginning and
+// ending take, and what each of its parts takes the merge.
+const TOKEN_TIME = 0.071;
+const START_TIME = 2;
+const MERGE_TIME = 0.015;
+
+/** Keys of a batch of one from which larger tiles are faster. */
+const LONG = 2048;
+
+/** Tiles of a share from which a branch costs more than a tile's scores. */
+const MANY_TILES = 8;
+
+const TOKENS_16: MatrixDesign = {
+  tokens: 16,
+  buffers: 2,
+  rowBlocks: 2,
+  skips: false,
+};
+const TOKENS_32: MatrixDesign = {
+  tokens: 32,
+  buffers: 1,
+  rowBlocks: 2,
+  skips: true,
+};
+const FEW_HEADS_16: MatrixDesign = { ...TOKENS_16, rowBlocks: 1 };
+const FEW_HEADS_32: MatrixDesign = { ...TOKENS_32, rowBlocks: 1 };
+// Two tiles of wide rows would not fit.
+const WIDE: MatrixDesign = { ...TOKENS_32, tokens: 16, rowBlocks: 1 };
+
+/** In order of preference: the first that fits is taken, except where a batch of one has a long context. */
+export const MATRIX_DESIGNS: readonly MatrixDesign[] = [
+  TOKENS_16,
+  TOKENS_32,
+  FEW_HEADS_16,
+  FEW_HEADS_32,
+  WIDE,
+];
+
+/**
+ * The shape of decode attention by subgroup matrices, where a device can.
+ *
+ * @param gpu The device.
+ * @param size The batch.
+ * @returns The shape; undefined where the device, the widths or the cache's elements do not allow it.
+ */
+export function matrixDecodeShape(
+  gpu: Gpu,
+  size: MatrixDecodeSize,
+): MatrixDecodeShape | undefined {
+  if (size.elements.some((element) => element !== "f16")) return undefined;
+  const designs = fittingDesigns(gpu, size);
+  const { batch, capacity } = size;
+  const isLong = batch === 1 && capacity > LONG;
+  const design = designs.find(({ tokens }) => tokens === (isLong ? 32 : 16)) ??
+    designs[0];
+  if (design === undefined) return undefined;
+  const key = attentionKey({ kind: "mla", batch, context: capacity });
+  const found = tuned<MatrixDecodeShape>(gpu, "attention_decode_matrix", key);
+  if (found !== undefined && fitsMatrixDecode(gpu, size, found)) return found;
+  const splits = matrixSplits(size, design);
+  const tiles = Math.ceil(capacity / splits / design.tokens);
+  return { ...design, skips: design.skips || tiles < MANY_TILES, splits };
+}
+
+/**
+ * Shapes that could be fastest.
+ *
+ * @param gpu The device.
+ * @param size The batch.
+ */
+export function matrixDecodeCandidates(
+  gpu: Gpu,
+  size: MatrixDecodeSize,
+): MatrixDecodeShape[] {
+  return fittingDesigns(gpu, size).flatMap((design) => {
+    const best = matrixSplits(size, design);
+    const most = Math.ceil(size.capacity / design.tokens);
+    const splits = [best / 2, best, 2 * best, 4 * best]
+      .map((n) => Math.max(1, Math.min(most, Math.round(n))));
+    const skips = design.buffers === 2 ? [true, false] : [true];
+    return [...new Set(splits)].flatMap((n) =>
+      skips.map((skips) => ({ ...design, skips, splits: n }))
+    );
+  });
+}
+
+/**
+ * Shares of the keys that take the least time together, their merge included.
+ *
+ * @param size The batch.
+ * @param design How a share is worked on.
+ */
+export function matrixSplits(
+  { batch, capacity, heads }: Pick<
+    MatrixDecodeSize,
+    "batch" | "capacity" | "heads"
+  >,
+  { tokens, rowBlocks }: MatrixDesign,
+): number {
+  const groups = batch * Math.ceil(heads / (16 * rowBlocks));
+  const most = Math.min(PROCESSORS, Math.ceil(capacity / tokens));
+  let best = 1;
+  let least = Infinity;
+  for (let splits = 1; splits <= most; splits++) {
+    const workgroups = groups * splits;
+    const share = Math.ceil(capacity / splits / tokens) * tokens;
+    const time = Math.ceil(workgroups / PROCESSORS) *
+        (share * TOKEN_TIME + START_TIME) +
+      (splits === 1 ? 0 : workgroups * MERGE_TIME);
+    if (time < least) [best, least] = [splits, time];
+  }
+  return best;
+}
+
+function fittingDesigns(gpu: Gpu, size: MatrixDecodeSize): MatrixDesign[] {
+  const wanted = size.heads > 16 ? 2 : 1;
+  const fitting = MATRIX_DESIGNS.filter((design) =>
+    fitsMatrixDecode(gpu, size, { ...design, splits: 1 })
+  );
+  const best = fitting.filter(({ rowBlocks }) => rowBlocks === wanted);
+  return best.length > 0 ? best : fitting;
+}

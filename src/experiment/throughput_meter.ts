@@ -86,6 +86,11 @@ export async function measureThroughput(
   const session = await parts.openSession();
   const plan = planBatch({
     ...request,
+    // Buffers may hold fewer sequences than memory does.
+    mostSequences: Math.min(
+      requests?.count ?? Infinity,
+      session.mostSequences?.(tokens) ?? Infinity,
+    ),
     scratchBytes: (batch) => session.scratchBytes?.(batch, tokens) ?? 0,
   });
   refuseExceeded(plan);

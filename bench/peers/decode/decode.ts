@@ -39,9 +39,6 @@ import { runSide, type SideProcess } from "./side.ts";
 /** Steps of each form of torch's attention. */
 const PEER_STEPS = 24;
 
-/** More windows than a text has. */
-const ALL_WINDOWS = 100_000;
-
 /** As deno.json states them for the bench task. */
 const PERMISSIONS = ["read", "write", "env", "net", "ffi", "sys", "run"];
 
@@ -239,7 +236,7 @@ class DecodeRun {
       model,
       text: "wikitext-2",
       samples: 1,
-      windows: ALL_WINDOWS,
+      windows: this.#settings.scoreWindows,
       threads: 1,
       passes: 1,
       momentsFolder: join(this.#folder, "moments"),

@@ -34,6 +34,7 @@ Weights are random. Before: greedy tokens checked against the reference engine.
   --prefill            also time linear layers over 2048 tokens, on both sides
   --score              also score WikiText-2's test text, beside transformers
   --score-model MODEL  what is scored (default: smollm2-135m-q4_1)
+  --score-windows N    of 2048 tokens, at most (default: all)
   --profile            also time each kernel of a step
   --no-check           greedy tokens are not checked
   --peer-only          PyTorch alone
@@ -60,6 +61,7 @@ export interface DecodeSettings {
   readonly prefill: number;
   /** What is scored; absent: nothing. */
   readonly score?: string;
+  readonly scoreWindows: number;
   readonly profile: boolean;
   readonly check: boolean;
   readonly peer: boolean;
@@ -71,6 +73,9 @@ export interface DecodeSettings {
   readonly timeLimit: number;
   readonly out?: string;
 }
+
+/** More than a text has. */
+const ALL_WINDOWS = 100_000;
 
 /** Tokens of a prefill that is timed. */
 const PREFILL_TOKENS = 2048;
@@ -95,6 +100,7 @@ export function parseSettings(
       "steps",
       "repetitions",
       "score-model",
+      "score-windows",
       "python",
       "peer-device",
       "dtype",
@@ -145,6 +151,7 @@ export function parseSettings(
     ...(flags["score"] === true
       ? { score: text(flags, "score-model", "smollm2-135m-q4_1") }
       : {}),
+    scoreWindows: integerFlag(flags, "score-windows", 1) ?? ALL_WINDOWS,
     profile: flags["profile"] === true,
     check: flags["no-check"] !== true,
     peer: flags["ours-only"] !== true,

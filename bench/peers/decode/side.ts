@@ -30,12 +30,12 @@ export interface SideProcess {
 export async function runSide(side: SideProcess): Promise<string | undefined> {
   let rest = side.cases;
   for (let again = false;; again = true) {
-    const { ending, begun, done } = await runOnce(side, rest, again);
+    const { ending, begun, done, late } = await runOnce(side, rest, again);
     rest = rest.slice(done);
     if (ending === undefined) {
       return rest.length === 0 ? undefined : "it ended before its last case";
     }
-    if (performance.now() >= side.deadline) {
+    if (late) {
       for (const one of rest) {
         await side.take({ event: "failed", case: one, error: "time limit" });
       }
@@ -50,11 +50,22 @@ export async function runSide(side: SideProcess): Promise<string | undefined> {
   }
 }
 
+interface Ending {
+  /** How the process ended, where not by itself and well. */
+  readonly ending: string | undefined;
+  /** Whether it was at a case. */
+  readonly begun: boolean;
+  /** Cases that it has done. */
+  readonly done: number;
+  /** Whether the deadline ended it. */
+  readonly late: boolean;
+}
+
 async function runOnce(
   side: SideProcess,
   cases: readonly DecodeCase[],
   again: boolean,
-): Promise<{ ending: string | undefined; begun: boolean; done: number }> {
+): Promise<Ending> {
   const [program, ...args] = await side.command(cases, again);
   let child: Deno.ChildProcess;
   try {
@@ -67,10 +78,19 @@ async function runOnce(
     }).spawn();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return { ending: `${program} is not there`, begun: false, done: 0 };
+    return {
+      ending: `${program} is not there`,
+      begun: false,
+      done: 0,
+      late: false,
+    };
   }
+  let late = false;
   const timer = setTimeout(
-    () => child.kill("SIGKILL"),
+    () => {
+      late = true;
+      child.kill("SIGKILL");
+    },
     Math.max(0, side.deadline - performance.now()),
   );
   let begun = false;
@@ -100,7 +120,7 @@ async function runOnce(
     const ending = code === 0
       ? undefined
       : `its process ended with ${signal ?? `exit code ${code}`}`;
-    return { ending, begun, done };
+    return { ending, begun, done, late: late && code !== 0 };
   } finally {
     clearTimeout(timer);
   }

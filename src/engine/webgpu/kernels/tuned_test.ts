@@ -17,7 +17,7 @@ import {
   useTables,
 } from "./tuned.ts";
 import h100 from "./tuned/nvidia_h100.json" with { type: "json" };
-import { gemmKey, rowsClass } from "./tuning_keys.ts";
+import { attentionKey, gemmKey, rowsClass } from "./tuning_keys.ts";
 import { checkTuningFamily, type TuningTable } from "./tuning_table.ts";
 
 const FACTS = {
@@ -141,6 +141,13 @@ Deno.test("gemmKey() puts near counts of rows together", () => {
     gemmKey({ element: "f16", rows: 30, height: 12288, width: 4096 }),
     "f16 32x12288x4096",
   );
+});
+
+Deno.test("attentionKey() puts a context and a little room together", () => {
+  const keys = [[7, 32768], [30, 8192 + 64], [244, 1000]].map((
+    [batch, context],
+  ) => attentionKey({ kind: "mla", batch: batch!, context: context! }));
+  assertEquals(keys, ["mla 8 32768", "mla 32 8192", "mla 256 1024"]);
 });
 
 function tableOf(kernels: TuningTable["kernels"]): TuningTable {

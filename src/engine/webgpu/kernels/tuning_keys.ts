@@ -50,7 +50,7 @@ export function gemvKey(
   return `${columns}x${height}x${width} ${prologue}`;
 }
 
-/** The key of decode attention: batch and context as the next power of two. */
+/** The key of decode attention: batch and context as the nearest power of two, since a cache has room for a little more than its context. */
 export function attentionKey(
   { kind, batch, context }: {
     readonly kind: "mla" | "gqa";
@@ -63,5 +63,5 @@ export function attentionKey(
 }
 
 function powerOfTwo(number: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, number)));
+  return 2 ** Math.round(Math.log2(Math.max(1, number)));
 }

@@ -81,16 +81,18 @@ export function byKernel(
 }
 
 /**
- * A kernel's name without what changes with the batch: "gemv 1 x 12288x4096 f16" is
- * "gemv 12288x4096 f16", "rmsNorm 30x4096" is "rmsNorm".
+ * A kernel's name without what changes with the batch: "gemv qkvProj 1 x 12288x4096 f16"
+ * is "gemv qkvProj", "gemm 30 x 4096x4096 f16" is "gemm 4096x4096 f16", "rmsNorm 30x4096"
+ * is "rmsNorm".
  *
  * @param label Of a dispatch.
  */
 export function kernelName(label: string): string {
-  const [, product, matrix] = /^(\S+) \d+ x (.+)$/.exec(label) ?? [];
-  return product === undefined
-    ? label.split(" ", 1)[0]!
-    : `${product} ${matrix}`;
+  const [name] = /^[a-z_]\w*( [a-z_]\w*)*(?= |$)/i.exec(label) ?? [label];
+  const [, matrix] = /^ \d+ x (.+)$/.exec(label.slice(name.length)) ?? [];
+  return matrix === undefined || name.includes(" ")
+    ? name
+    : `${name} ${matrix}`;
 }
 
 function copied(from: GPUBuffer, to: GPUBuffer): Work {

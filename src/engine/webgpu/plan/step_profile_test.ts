@@ -11,7 +11,9 @@ Deno.test("kernelName() leaves out what changes with the batch", () => {
     kernelName("gemm 244 x 4096x11008 f16"),
     "gemm 4096x11008 f16",
   );
+  assertEquals(kernelName("gemv qkvProj 1 x 12288x4096 f16"), "gemv qkvProj");
   assertEquals(kernelName("rmsNorm 30x4096"), "rmsNorm");
+  assertEquals(kernelName("rmsNorm input 30x4096"), "rmsNorm input");
   assertEquals(kernelName("argmax [1, 32000], chunks of 512"), "argmax");
   assertEquals(kernelName("attention_merge"), "attention_merge");
 });

@@ -15,6 +15,7 @@ import {
   selectCells,
 } from "../experiment/run_options.ts";
 import type { Experiment } from "../experiment/schema.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import { isUntimed, untimedReason } from "../experiment/untimed.ts";
 import { stageLine } from "../report/stage_line.ts";
 import { adapterLine, adapterOf, type UsedAdapter } from "./adapter.ts";
@@ -312,7 +313,8 @@ async function finish(
     voice.warn(
       `${record.status}: ${record.variantLabel} ${record.measure} ${
         record.contextTokens ?? ""
-      }: ${record.error ?? ""}`,
+      } ${record.load === undefined ? "" : `(${loadText(record.load)})`}`
+        .trimEnd() + `: ${record.error ?? ""}`,
     );
   }
   const untimed = result.records.filter(isUntimed);

@@ -1,7 +1,10 @@
 // What bench/webgpu_kernels.ts keeps of each case, and how it tells it.
 
 import { formatSignificant } from "../src/report/format.ts";
-import { secondsOf, type Timing } from "./kernel_timing.ts";
+import {
+  secondsOf,
+  type Timing,
+} from "../src/engine/webgpu/kernels/cases/case_timing.ts";
 
 /** A case that was not run, or failed. */
 export interface NotDone {

@@ -29,7 +29,7 @@ import {
   type Peaks,
   type TimedCase,
 } from "./kernel_report.ts";
-import { timeCase } from "./kernel_timing.ts";
+import { timeCase } from "../src/engine/webgpu/kernels/cases/case_timing.ts";
 import { checkWritable } from "./output_file.ts";
 
 const HELP = `deno task bench kernels [options]

@@ -2,9 +2,9 @@
 // on the host's over many repetitions, with its inputs in more memory than any
 // cache holds.
 
-import type { Dispatch, Gpu } from "../src/engine/webgpu/device/gpu.ts";
-import type { KernelCase } from "../src/engine/webgpu/kernels/cases/kernel_case.ts";
-import { caseRandom } from "../src/engine/webgpu/kernels/cases/run_case.ts";
+import type { Dispatch, Gpu } from "../../device/gpu.ts";
+import type { KernelCase } from "./kernel_case.ts";
+import { caseRandom } from "./run_case.ts";
 
 /** Bytes that copies of a case take together: many times the cache of a GPU. */
 const ROTATED_BYTES = 400e6;
@@ -92,9 +92,18 @@ export async function timeCase(
   }
 }
 
-async function onDeviceClock(
+/**
+ * Times dispatches on the device's clock, each in a pass of its own.
+ *
+ * @param gpu With timestamps.
+ * @param copies The same work on inputs that take turns.
+ * @param least Milliseconds that are spent at least. @default 150
+ * @returns Seconds of one of the copies; undefined where the clock stands still.
+ */
+export async function onDeviceClock(
   gpu: Gpu,
   copies: readonly (readonly Dispatch[])[],
+  least: number = CLOCKED_MS,
 ): Promise<{ median: number; best: number } | undefined> {
   const work = copies.flat();
   const each = work.length / copies.length;
@@ -102,7 +111,7 @@ async function onDeviceClock(
   const start = performance.now();
   for (
     let round = 0;
-    round < MIN_ROUNDS || performance.now() - start < CLOCKED_MS;
+    round < MIN_ROUNDS || performance.now() - start < least;
     round++
   ) {
     const seconds = await gpu.profile(work);
@@ -119,7 +128,15 @@ async function onDeviceClock(
   return median > 0 ? { median, best: samples[0]! } : undefined;
 }
 
-async function inARow(
+/**
+ * Times dispatches on the host's clock, many in a row, less an empty submit.
+ *
+ * @param gpu The device.
+ * @param all The work on all copies of the inputs.
+ * @param copies How many.
+ * @returns Seconds of one of the copies.
+ */
+export async function inARow(
   gpu: Gpu,
   all: readonly Dispatch[],
   copies: number,

@@ -147,12 +147,19 @@ export function rotateStore(arena: Arena, args: RotateStoreArgs): Dispatch[] {
 }
 
 /** Threads that a row needs for a region: its pairs and its other columns. */
-function unitsOf({ heads, width, rotaryWidth, to }: StoredRegion): number {
+export function unitsOf(
+  { heads, width, rotaryWidth, to }: StoredRegion,
+): number {
   if (to === undefined && rotaryWidth === 0) return 0;
   return heads * (width - rotaryWidth / 2);
 }
 
-function regionParams(name: string, region: StoredRegion, units: number) {
+/** A region as the kernel's parameters. */
+export function regionParams(
+  name: string,
+  region: StoredRegion,
+  units: number,
+) {
   return {
     [`${name}_start`]: { u32: region.start },
     [`${name}_width`]: { u32: region.width },

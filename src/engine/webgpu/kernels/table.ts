@@ -2,7 +2,9 @@
 
 import { argmaxEntry } from "./cases/argmax_cases.ts";
 import { absorbEntry } from "./cases/absorb_cases.ts";
+import { absorbStoreEntry } from "./cases/absorb_store_cases.ts";
 import { attentionDecodeEntry } from "./cases/attention_decode_cases.ts";
+import { attentionDecodeMatrixEntry } from "./cases/attention_decode_matrix_cases.ts";
 import { attentionMergeEntry } from "./cases/attention_merge_cases.ts";
 import { attentionPrefillEntry } from "./cases/attention_prefill_cases.ts";
 import { attentionSumsEntry } from "./cases/attention_sums_cases.ts";
@@ -33,7 +35,9 @@ export const KERNELS: readonly KernelEntry[] = [
   linearEntry,
   rmsNormEntry,
   absorbEntry,
+  absorbStoreEntry,
   attentionDecodeEntry,
+  attentionDecodeMatrixEntry,
   attentionMergeEntry,
   attentionPrefillEntry,
   attentionSumsEntry,

@@ -1,0 +1,187 @@
+// All of latent attention's work before the attention: queries mapped into the
+// latent space, rotary dims rotated, and the cache written.
+
+import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
+import { absorb, type AbsorbArgs } from "./absorb.ts";
+import { type AbsorbShape, absorbShape } from "./absorb_tuning.ts";
+import {
+  type Binding,
+  dispatchOf,
+  ELEMENT_BYTES,
+  readWgsl,
+  type View,
+} from "./kernel.ts";
+import {
+  regionParams,
+  rotateStore,
+  type RotateStoreArgs,
+  type StoredRegion,
+  unitsOf,
+} from "./rotate_store.ts";
+import { isAligned } from "./row_access.ts";
+
+const SOURCE = readWgsl("absorb_store.wgsl", import.meta.url);
+
+/** What absorbStore() takes: a row a sequence, so that rowSequence is 0, 1, .... x is not changed where one dispatch does it all. */
+export type AbsorbStoreArgs =
+  & RotateStoreArgs
+  & AbsorbArgs
+  & {
+    readonly first: StoredRegion;
+    readonly second: StoredRegion;
+    /** How the work is cut. @default what is fastest for the rows */
+    readonly shape?: AbsorbShape;
+  };
+
+/**
+ * out_h = [keyUp_g(h)^T q_nope; rotated q_rotary], and what rotateStore() writes to
+ * the cache.
+ *
+ * @param arena Owns the parameters.
+ * @param args Views, regions and sizes.
+ * @returns One dispatch, or two where rows of keyUp are not whole loads.
+ * @throws {RangeError} If a region rotates other than 2·table.pairs dims.
+ */
+export function absorbStore(
+  arena: Arena,
+  args: AbsorbStoreArgs,
+): Dispatch[] {
+  const { keyUp, rank, query, first, second, table } = args;
+  const columns = keyUp.element === "f16" ? 8 : 4;
+  const nope = query.width - query.rotaryWidth;
+  const shape = args.shape ?? absorbShape(arena.gpu, args.rows, nope);
+  if (
+    rank % columns !== 0 || !isAligned(keyUp, columns) || nope === 0 ||
+    // What rotates otherwise is refused there.
+    [query, first, second].some(({ rotaryWidth }) =>
+      rotaryWidth !== 0 && rotaryWidth !== 2 * table.pairs
+    ) || !fitsAbsorbShape(arena.gpu, keyUp, nope, shape)
+  ) {
+    return [...rotateStore(arena, args), ...absorb(arena, args)];
+  }
+  return [oneDispatch(arena, args, shape)];
+}
+
+/** Whether a shape's sums and queries fit workgroup memory. */
+export function fitsAbsorbShape(
+  { facts: { limits } }: Gpu,
+  { element }: View,
+  nope: number,
+  shape: AbsorbShape,
+): boolean {
+  const rows = shape.rows * shape.rowGroups;
+  const columns = shape.columns * (element === "f16" ? 8 : 4);
+  const bytes = 4 * rows *
+    (paddedNope(nope, shape) + shape.slices * columns);
+  return bytes <= limits.maxComputeWorkgroupStorageSize &&
+    shape.columns * shape.slices * shape.rowGroups <=
+      limits.maxComputeInvocationsPerWorkgroup;
+}
+
+function paddedNope(nope: number, { slices, ahead }: AbsorbShape): number {
+  return Math.ceil(nope / (ahead * slices)) * ahead * slices;
+}
+
+function oneDispatch(
+  arena: Arena,
+  args: AbsorbStoreArgs,
+  shape: AbsorbShape,
+): Dispatch {
+  const { x, rows, query, groups, keyUp, rank, out, table } = args;
+  const { first, second } = args;
+  const vectors = keyUp.element === "f16" ? 2 : 1;
+  const rotary = query.rotaryWidth;
+  const nope = query.width - rotary;
+  const nopePadded = paddedNope(nope, shape);
+  const queryUnits = query.heads * rotary / 2;
+  const firstUnits = unitsOf(first);
+  const secondUnits = unitsOf(second);
+  const units = queryUnits + firstUnits + secondUnits;
+  const rotates = [query, first, second].some(({ rotaryWidth }) =>
+    rotaryWidth > 0
+  );
+  const storesFirst = first.to !== undefined && firstUnits > 0;
+  const storesSecond = second.to !== undefined && secondUnits > 0;
+  const bindings: Record<string, Binding> = {
+    x: readOnly(x.buffer, "f32"),
+    key_up: readOnly(
+      keyUp.buffer,
+      keyUp.element === "f16" ? "vec4<u32>" : "vec4<f32>",
+    ),
+    out: { buffer: out.buffer, type: "array<f32>", access: "read_write" },
+    row_position: readOnly(args.rowPosition, "u32"),
+  };
+  if (rotates) {
+    bindings.cosines = readOnly(table.cos, "f32");
+    bindings.sines = readOnly(table.sin, "f32");
+  }
+  if (storesFirst) bindings.first_to = written(first.to!);
+  if (storesSecond) bindings.second_to = written(second.to!);
+  const threads = shape.columns * shape.slices * shape.rowGroups;
+  const rowTiles = Math.ceil(rows / (shape.rows * shape.rowGroups));
+  const columnTiles = Math.ceil(rank / (4 * vectors * shape.columns));
+  // Workgroups of units lie beside those of heads, in as many rows as they need.
+  const unitGroups = Math.ceil(
+    rows * units / (threads * rowTiles * columnTiles),
+  );
+  const stored = [first, second].reduce(
+    (sum, { to, heads, width }) =>
+      sum + (to === undefined ? 0 : heads * width * ELEMENT_BYTES[to.element]),
+    0,
+  );
+  return dispatchOf(arena, {
+    label: "absorb_store",
+    source: SOURCE,
+    constants: {
+      N: nope,
+      N_PAD: nopePadded,
+      E: vectors,
+      CT: shape.columns,
+      SLICES: shape.slices,
+      RG: shape.rowGroups,
+      RT: shape.rows,
+      AHEAD: shape.ahead,
+      TURNS: nopePadded / (shape.slices * shape.ahead),
+      ROTATES: rotates,
+      HALF: args.layout === "half",
+      STORES_FIRST: storesFirst,
+      STORES_SECOND: storesSecond,
+      FIRST_TYPE: first.to?.element ?? "f32",
+      SECOND_TYPE: second.to?.element ?? "f32",
+    },
+    bindings,
+    params: {
+      rows: { u32: rows },
+      heads: { u32: query.heads },
+      groups: { u32: groups },
+      rank: { u32: rank },
+      rotary: { u32: rotary },
+      capacity: { u32: args.capacity },
+      x_offset: { u32: x.offset },
+      x_stride: { u32: x.stride },
+      nope_at: { u32: query.rotaryStart === 0 ? rotary : 0 },
+      up_offset: { u32: keyUp.offset },
+      up_stride: { u32: keyUp.stride },
+      group_rows: { u32: args.groupRows ?? nope },
+      out_offset: { u32: out.offset },
+      out_stride: { u32: out.stride },
+      latent_to: { u32: args.latentFirst ? 0 : rotary },
+      rotary_to: { u32: args.latentFirst ? rank : 0 },
+      ...regionParams("query", query, queryUnits),
+      ...regionParams("first", first, firstUnits),
+      ...regionParams("second", second, secondUnits),
+    },
+    grid: [rowTiles, query.heads + unitGroups, columnTiles],
+    bytes: groups * nope * rank * ELEMENT_BYTES[keyUp.element] +
+      rows * (4 * query.heads * (query.width + rank + rotary) + stored),
+    flops: 2 * rows * query.heads * nope * rank,
+  });
+}
+
+function readOnly(buffer: GPUBuffer, element: string): Binding {
+  return { buffer, type: `array<${element}>`, access: "read" };
+}
+
+function written({ buffer, element }: View): Binding {
+  return { buffer, type: `array<${element}>`, access: "read_write" };
+}

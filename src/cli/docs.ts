@@ -34,6 +34,7 @@ export const GENERATED: Readonly<
     cell: () =>
       recordTables([
         { title: "Every cell", file: RECORD, name: "CellCommon" },
+        { title: "`load`", file: RECORD, name: "Load" },
         {
           title: "`metrics` of `perplexity`",
           file: RECORD,
@@ -54,6 +55,11 @@ export const GENERATED: Readonly<
           title: "`metrics` of `throughput`",
           file: RECORD,
           name: "ThroughputMetrics",
+        },
+        {
+          title: "An entry of `kernels`",
+          file: "engine/engine.ts",
+          name: "KernelTime",
         },
         {
           title: "`metrics` of `conversion`",

@@ -132,16 +132,22 @@ export interface ThroughputMetrics {
   readonly memoryBytes: number;
   /** What memoryBytes is made of. */
   readonly memory?: {
+    /** All weights, as the engine keeps them. */
     readonly weightBytes: number;
+    /** Of all sequences at their longest. */
     readonly cacheBytes: number;
+    /** Activations and other buffers of decoding, where the engine says. */
     readonly scratchBytes: number;
     /** memoryBudget, or else the device's memory, times memoryUtilization; absent where neither is known. */
     readonly budgetBytes?: number;
   };
   /** Bytes that a step must move at least (weights and cache), over the copy bandwidth of the same run: what no step can beat. */
   readonly roofline?: {
+    /** Each weight that a step reads once, and the cache; the mean over the timed steps. */
     readonly stepBytes: number;
+    /** Read and written ones together. */
     readonly copyBytesPerSecond: number;
+    /** batchSize · copyBytesPerSecond / stepBytes. */
     readonly tokensPerSecond: number;
     /** decodeTokensPerSecond / tokensPerSecond. */
     readonly fraction: number;
@@ -150,19 +156,25 @@ export interface ThroughputMetrics {
   readonly kernels?: readonly KernelTime[];
   /** Where whole requests are timed: half of the context comes in, half goes out. */
   readonly requests?: {
+    /** Of all, batchSize at once. */
     readonly count: number;
+    /** Of each request, prefilled. */
     readonly inputTokens: number;
+    /** Of each request, decoded. */
     readonly outputTokens: number;
     /** count · outputTokens / seconds, prefill included. */
     readonly outputTokensPerSecond: number;
     /** Of all requests, from the samples. */
     readonly seconds: number;
+    /** Of these, of all prefills. */
     readonly prefillSeconds: number;
     /** Input tokens whose prefill was timed; the rest is in proportion. */
     readonly prefillSampledTokens: number;
     /** Where along the generation steps were timed; between them the time is linear. */
     readonly sampledSteps: readonly {
+      /** In the cache of each sequence, the mean over the timed steps. */
       readonly contextTokens: number;
+      /** Median time of a step. */
       readonly ms: number;
     }[];
   };

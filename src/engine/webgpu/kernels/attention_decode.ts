@@ -1,7 +1,10 @@
 // Attention of one query row a sequence to its cache, in splits of the keys.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
+import { attentionDecodeMatrix } from "./attention_decode_matrix.ts";
+import type { MatrixDecodeShape } from "./attention_matrix_layout.ts";
 import { attentionDecodeLanes } from "./attention_decode_lanes.ts";
+import { attentionDecodeTile } from "./attention_decode_tile.ts";
 import {
   isVector,
   keyLoads,
@@ -10,6 +13,7 @@ import {
 } from "./attention_views.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
 import { fillTemplate } from "./template.ts";
+import type { TileDecodeShape } from "./tile_decode_tuning.ts";
 
 const SOURCE = readWgsl("attention_decode.wgsl", import.meta.url);
 
@@ -41,13 +45,17 @@ export interface AttentionDecodeArgs {
   readonly batch: number;
   readonly splits: number;
   readonly scale: number;
-  /** f32 [B, H, splits, v]: sums of 2^(score log2 e - max) value; not written where a split is empty. */
+  /** f32 [B, H, splits, v]: sums of 2^(score log2 e - max) value; not written where a split is empty. With `matrix`: means, f16. */
   readonly partial: GPUBuffer;
   /** f32 [B, H, splits, 2]: max of score log2 e, and sum of 2^(score log2 e - max); sum 0 where a split is empty. */
   readonly stats: GPUBuffer;
+  /** By subgroup matrices, in this shape: see matrixDecodeShape(). */
+  readonly matrix?: MatrixDecodeShape;
   /** For the work's size: keys of all sequences together. */
   readonly keys?: number;
-  /** Never the form that needs subgroups. @default false */
+  /** The form by tiles, where it fits. */
+  readonly tile?: TileDecodeShape;
+  /** Never a form that needs subgroups. @default false */
   readonly plain?: boolean;
 }
 
@@ -63,7 +71,12 @@ export function attentionDecode(
   args: AttentionDecodeArgs,
 ): Dispatch[] {
   const work = workOf(args);
-  const fast = args.plain ? undefined : attentionDecodeLanes(arena, args, work);
+  const matrix = attentionDecodeMatrix(arena, args, work);
+  if (matrix !== undefined) return [matrix];
+  const fast = args.plain
+    ? undefined
+    : attentionDecodeTile(arena, args, work) ??
+      attentionDecodeLanes(arena, args, work);
   if (fast !== undefined) return [fast];
   const { heads, keyGroups, valueGroups, firstWidth, secondWidth } = args;
   const { valueWidth, batch, splits } = args;
@@ -149,8 +162,9 @@ function workOf(args: AttentionDecodeArgs): { bytes: number; flops: number } {
         ? secondWidth
         : args.valueGroups * valueWidth + secondWidth) *
       ELEMENT_BYTES[args.second.element];
+  const partBytes = args.matrix === undefined ? 4 : 2;
   return {
-    bytes: keys * row + batch * heads * splits * (valueWidth + 2) * 4,
+    bytes: keys * row + batch * heads * splits * (valueWidth * partBytes + 8),
     flops: 2 * keys * heads * (firstWidth + secondWidth + valueWidth),
   };
 }

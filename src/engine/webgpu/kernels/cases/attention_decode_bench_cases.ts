@@ -1,7 +1,12 @@
 // Real shapes of attentionDecode(), for timing.
 
 import { attentionDecode } from "../attention_decode.ts";
-import type { DecodeSizes } from "./attention_decode_cases.ts";
+import {
+  describeTile,
+  type TileDecodeShape,
+  tileDecodeShape,
+} from "../tile_decode_tuning.ts";
+import type { DecodeSizes } from "./attention_decode_shapes.ts";
 import { zeroRows } from "./case_rows.ts";
 import type { KernelCase } from "./kernel_case.ts";
 
@@ -11,10 +16,12 @@ function benchCase(
   batch: number,
   context: number,
   splits: number,
+  tile?: TileDecodeShape,
 ): KernelCase {
   return {
-    label: `${label}, ${batch} x ${context}, ${splits} splits`,
-    needs: ["f16"],
+    label: `${label}, ${batch} x ${context}, ${splits} splits` +
+      (tile === undefined ? "" : `, candidate ${describeTile(tile)}`),
+    needs: tile === undefined ? ["f16"] : ["f16", "subgroups"],
     prepare(arena) {
       const { heads, firstWidth, secondWidth, valueWidth } = sizes;
       const keyWidth = firstWidth + secondWidth;
@@ -40,6 +47,7 @@ function benchCase(
           ),
           batch,
           splits,
+          ...(tile && { tile }),
           scale: 0.125,
           partial: arena.buffer(
             "partial",
@@ -90,6 +98,37 @@ function mlaSizes(
   };
 }
 
+const LLAMA_MLA = mlaSizes(32, 512, 64);
+
+// Tiles to time against the form by lanes, whose splits come first: near multiples
+// of an H100's 132 processors, of which one has a workgroup of 32 heads or two of 16.
+const CANDIDATES = ([
+  [30, 8192, [17, 13, 22]],
+  [244, 1024, [1]],
+  [7, 32768, [38, 37, 56]],
+  [1, 8192, [128, 66]],
+  [1, 1024, [64, 32]],
+] as const).flatMap(([batch, context, splits]) => [
+  ...splits.map((n) =>
+    benchCase("candidate lanes", LLAMA_MLA, batch, context, n)
+  ),
+  ...[
+    tileDecodeShape(32, 2, 1, true),
+    tileDecodeShape(32, 2, 1, false),
+    tileDecodeShape(32, 2, 2, false),
+    tileDecodeShape(32, 1, 2, true),
+    tileDecodeShape(16, 2, 1, true),
+    tileDecodeShape(16, 2, 1, false),
+    tileDecodeShape(16, 1, 1, true),
+    tileDecodeShape(8, 1, 1, true),
+    tileDecodeShape(8, 2, 1, false),
+  ].flatMap((tile) =>
+    splits.slice(splits.length > 2 ? 1 : 0).map((n) =>
+      benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, context, n, tile)
+    )
+  ),
+]);
+
 /** LLaMA-2-7B and SmolLM2-135M, at real batches and contexts. */
 export const ATTENTION_DECODE_BENCH: readonly KernelCase[] = [
   // Batch, context, splits.
@@ -112,8 +151,9 @@ export const ATTENTION_DECODE_BENCH: readonly KernelCase[] = [
     [244, 1024, 1],
     [7, 32768, 38],
   ] as const).map(([batch, context, splits]) =>
-    benchCase("LLaMA-2-7B MLA", mlaSizes(32, 512, 64), batch, context, splits)
+    benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, context, splits)
   ),
   benchCase("SmolLM2-135M GQA", gqaSizes(9, 3, 64), 1, 2048, 32),
   benchCase("SmolLM2-135M MLA", mlaSizes(9, 88, 64), 1, 2048, 64),
+  ...CANDIDATES,
 ];

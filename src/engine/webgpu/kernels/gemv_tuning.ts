@@ -1,6 +1,10 @@
-// Shapes of gemv() by device and size, and the rows of x up to which it is used.
+// Shapes of gemv() by device and size: those that were found fastest on this
+// adapter, else defaults, which are what an H100 likes. And the rows of x up to
+// which it is used.
 
 import type { Gpu } from "../device/gpu.ts";
+import { tuned } from "./tuned.ts";
+import { gemvKey } from "./tuning_keys.ts";
 
 /** How gemv() spreads its work. */
 export interface GemvShape {
@@ -53,6 +57,9 @@ export function hasFusedGemv({ features, facts }: Gpu): boolean {
 export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
   const subgroups = hasFusedGemv(gpu);
   if (gpu.facts.software) return { subgroups, threads: 64, rows: 1, unroll: 1 };
+  const key = gemvKey({ ...size, prologue: size.form });
+  const known = tuned<GemvShape>(gpu, "gemv", key);
+  if (known !== undefined && fitsShape(gpu, known)) return known;
   if (!subgroups || isFolded(size)) return foldedShape(size, subgroups);
   const { columns, height, form } = size;
   const threads = Math.min(
@@ -85,16 +92,24 @@ export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
 export function gemvCandidates(gpu: Gpu, size: GemvSize): GemvShape[] {
   const chosen = gemvShape(gpu, size);
   if (!chosen.subgroups) return [];
-  const { subgroupSize, limits } = gpu.facts;
   const known = new Set<string>();
   return [chosen, ...gemvShapes(size)].filter((shape) => {
     const { threads, rows, unroll } = shape;
     const key = `${threads} ${rows} ${unroll}`;
     if (known.has(key)) return false;
     known.add(key);
-    return threads % subgroupSize === 0 &&
-      threads <= limits.maxComputeInvocationsPerWorkgroup;
+    return fitsShape(gpu, shape);
   }).slice(0, 8);
+}
+
+/** Whether a device can run a shape. */
+export function fitsShape(
+  gpu: Gpu,
+  { subgroups, threads }: Pick<GemvShape, "subgroups" | "threads">,
+): boolean {
+  const { subgroupSize, limits } = gpu.facts;
+  return threads <= limits.maxComputeInvocationsPerWorkgroup &&
+    (!subgroups || hasFusedGemv(gpu) && threads % subgroupSize === 0);
 }
 
 /**

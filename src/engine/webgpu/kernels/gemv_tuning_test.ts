@@ -57,6 +57,13 @@ function gpuOf(subgroupSize: number, threads = 1024): Gpu {
   const limits = { maxComputeInvocationsPerWorkgroup: threads };
   return {
     features: { f16: true, subgroups: true },
-    facts: { software: false, subgroupSize, limits },
+    facts: {
+      provider: "deno",
+      name: "a GPU",
+      driver: "",
+      software: false,
+      subgroupSize,
+      limits,
+    },
   } as unknown as Gpu;
 }

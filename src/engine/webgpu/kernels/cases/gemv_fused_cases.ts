@@ -7,10 +7,10 @@ import { caseRows, zeroRows } from "./case_rows.ts";
 import { gemv, type GemvArgs, gemvSquares } from "../gemv.ts";
 import { type NextNorm, type Squares, squaresOf } from "../gemv_subgroup.ts";
 import {
+  fitsShape,
   type GemvForm,
   type GemvShape,
   gemvShape,
-  hasFusedGemv,
 } from "../gemv_tuning.ts";
 import { type Element, padded } from "../kernel.ts";
 import type { CaseOutput, CaseRandom, KernelCase } from "./kernel_case.ts";
@@ -194,10 +194,7 @@ function common(shape: FusedShape): Omit<KernelCase, "prepare"> {
       .join(", "),
     needs: halves ? ["f16", "subgroups"] : ["subgroups"],
     fits: (gpu: Gpu) =>
-      hasFusedGemv(gpu) &&
-      (shape.shape?.threads ?? 0) % gpu.facts.subgroupSize === 0 &&
-      (shape.shape?.threads ?? 0) <=
-        gpu.facts.limits.maxComputeInvocationsPerWorkgroup,
+      fitsShape(gpu, { subgroups: true, threads: 0, ...shape.shape }),
   };
 }
 

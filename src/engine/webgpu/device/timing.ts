@@ -62,3 +62,49 @@ export async function timeDispatches(
   }
   return seconds;
 }
+
+/**
+ * Runs dispatches in one pass, as they run in earnest, and times all of it.
+ *
+ * @param device With timestamps.
+ * @param dispatches What to run.
+ * @param read Reads a buffer.
+ * @returns Seconds from the first's start to the last's end.
+ */
+export async function timePass(
+  device: GPUDevice,
+  dispatches: readonly Dispatch[],
+  read: (buffer: GPUBuffer, bytes: number) => Promise<ArrayBuffer>,
+): Promise<number> {
+  const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
+  const resolved = device.createBuffer({
+    label: "timestamps",
+    size: 2 * TIMESTAMP_BYTES,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
+  try {
+    const encoder = device.createCommandEncoder({ label: "timed pass" });
+    const pass = encoder.beginComputePass({
+      timestampWrites: {
+        querySet,
+        beginningOfPassWriteIndex: 0,
+        endOfPassWriteIndex: 1,
+      },
+    });
+    for (const { pipeline, bindGroup, grid } of dispatches) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...grid);
+    }
+    pass.end();
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    device.queue.submit([encoder.finish()]);
+    const [start, end] = new BigUint64Array(
+      await read(resolved, 2 * TIMESTAMP_BYTES),
+    );
+    return Number(end! - start!) * 1e-9;
+  } finally {
+    querySet.destroy();
+    resolved.destroy();
+  }
+}

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { contentKey } from "../../../base/content_key.ts";
 import { oneLine } from "../../../base/excerpt.ts";
 import { cacheFolder } from "../../../checkpoint/cache_folder.ts";
+import { parseJsonObject } from "../../../checkpoint/strict_json.ts";
 import type { AdapterFacts, Gpu } from "../device/gpu.ts";
 import nvidiaH100 from "./tuned/nvidia_h100.json" with { type: "json" };
 import {
   checkTuningFamily,
-  parseTuningTable,
+  checkTuningTable,
   type TuningFamily,
   type TuningTable,
 } from "./tuning_table.ts";
@@ -140,7 +141,10 @@ export function ownTable(
 ): NamedTable | undefined {
   const path = ownTablePath(facts, folder);
   try {
-    const table = parseTuningTable(path, Deno.readTextFileSync(path));
+    const table = checkTuningTable(
+      path,
+      parseJsonObject(Deno.readTextFileSync(path), path),
+    );
     // Two names may make one file name.
     const isSame = table.adapter === facts.name &&
       table.driver === facts.driver && table.provider === facts.provider;

@@ -4,7 +4,6 @@
 import { z } from "zod";
 import { InputError } from "../../../base/errors.ts";
 import { oneLine } from "../../../base/excerpt.ts";
-import { parseJsonObject } from "../../../checkpoint/strict_json.ts";
 
 /** Raised where a kernel's shapes change their meaning: older tables are then ignored. */
 export const TUNING_FORMAT = 1;
@@ -50,13 +49,12 @@ export type TuningFamily = z.infer<typeof family>;
  * Reads a table.
  *
  * @param path Named in errors.
- * @param text The file.
+ * @param value The file's JSON.
  * @returns The table.
- * @throws {CheckpointError} If it is not JSON.
  * @throws {InputError} If it is not one, with the file and the field.
  */
-export function parseTuningTable(path: string, text: string): TuningTable {
-  return checked(table, path, parseJsonObject(text, path));
+export function checkTuningTable(path: string, value: unknown): TuningTable {
+  return checked(table, path, value);
 }
 
 /**

@@ -1,0 +1,155 @@
+// What there is to tune for a model: the products and the attention of its decode
+// steps, and the products of its prefill, each with its share of the time.
+
+import type { ModelConfig } from "../../../model/config.ts";
+import { fusedStepRows } from "../kernels/gemv_tuning.ts";
+import type { Gpu } from "../device/gpu.ts";
+import type { Element } from "../kernels/kernel.ts";
+import { latentProblem } from "./attention_problems.ts";
+import { gemmProblem, gemvProblem } from "./product_problems.ts";
+import type { TuningProblem } from "./tuning_problem.ts";
+
+/** Which sizes are tuned. */
+export interface TuningScope {
+  readonly config: ModelConfig;
+  /** Element type of weights and cache. */
+  readonly element: Element;
+  /** Latent attention that the model is converted to. */
+  readonly latent: { readonly rank: number; readonly rotary: number };
+  readonly batches: readonly number[];
+  readonly contexts: readonly number[];
+  /** Rows of a prefill; 0: none. */
+  readonly prefillRows: number;
+}
+
+/** Keys of all sequences that a budget of memory has room for: the paper's batches at its contexts. */
+const CACHED_TOKENS = 2 ** 18;
+
+/** A GPU's memory and arithmetic, for what a problem is worth; nothing is measured by them. */
+const BYTES_PER_SECOND = 3e12;
+const FLOPS_PER_SECOND = 1.5e14;
+
+/** What a problem takes of a step. */
+interface Part {
+  readonly times: number;
+  /** By its share of the step's time. */
+  readonly problem: (share: number) => TuningProblem;
+}
+
+/**
+ * All problems of a model, the most valuable first.
+ *
+ * @param gpu The device.
+ * @param scope The sizes.
+ */
+export function modelProblems(gpu: Gpu, scope: TuningScope): TuningProblem[] {
+  const problems = new Map<string, TuningProblem>();
+  const steps = [
+    ...scope.batches.map((batch) => stepParts(gpu, scope, batch)),
+    ...(scope.prefillRows > 0 ? [prefillParts(scope)] : []),
+  ];
+  for (const parts of steps) {
+    const total = parts.reduce((sum, part) => sum + timeOf(part), 0);
+    for (const part of parts) {
+      const problem = part.problem(timeOf(part) / total);
+      const { kernel, key, share } = problem;
+      const name = `${kernel} ${key}`;
+      // The first of equal keys is tuned; what the others are worth it is, too.
+      const known = problems.get(name);
+      if (known === undefined) problems.set(name, problem);
+      else problems.set(name, { ...known, share: known.share + share });
+    }
+  }
+  return [...problems.values()].sort((a, b) => b.share - a.share);
+}
+
+function timeOf({ times, problem }: Part): number {
+  const { bytes, flops } = problem(0);
+  return times *
+    Math.max(bytes / BYTES_PER_SECOND, flops / FLOPS_PER_SECOND);
+}
+
+/** A matrix that all layers have, or the head. */
+interface Matrix {
+  readonly height: number;
+  readonly width: number;
+  readonly times: number;
+  readonly form: "scaled" | "residual" | "gated";
+}
+
+function matricesOf({ config, latent }: TuningScope): Matrix[] {
+  const {
+    hiddenSize: D,
+    intermediateSize: I,
+    numHiddenLayers: times,
+    numAttentionHeads: H,
+    numKeyValueHeads: G,
+    headDim: d,
+  } = config;
+  const { rank, rotary } = latent;
+  return [
+    { height: (H + 2 * G) * d, width: D, times, form: "scaled" },
+    // Queries with a rotary part of their own, and the latent.
+    {
+      height: H * (d + rotary) + rank + rotary,
+      width: D,
+      times,
+      form: "scaled",
+    },
+    { height: D, width: H * d, times, form: "residual" },
+    { height: 2 * I, width: D, times, form: "gated" },
+    { height: D, width: I, times, form: "residual" },
+    { height: config.vocabSize, width: D, times: 1, form: "scaled" },
+  ];
+}
+
+function stepParts(gpu: Gpu, scope: TuningScope, batch: number): Part[] {
+  const { element } = scope;
+  const products = matricesOf(scope).map(
+    ({ height, width, times, form }): Part => {
+      const size = { rows: batch, height, width, element };
+      return {
+        times,
+        problem: (share) =>
+          batch <= fusedStepRows(gpu)
+            ? gemvProblem(size, form, share)
+            : gemmProblem(size, share),
+      };
+    },
+  );
+  return [...products, ...attentionParts(scope, batch)];
+}
+
+function attentionParts(
+  { config, element, latent, contexts }: TuningScope,
+  batch: number,
+): Part[] {
+  const most = 2 ** Math.floor(Math.log2(CACHED_TOKENS / batch));
+  const used = batch === 1
+    ? contexts
+    : contexts.filter((context) => context === Math.min(most, 2 ** 15));
+  return used.map((context): Part => ({
+    times: config.numHiddenLayers / used.length,
+    problem: (share) =>
+      latentProblem(
+        {
+          heads: config.numAttentionHeads,
+          groups: config.numKeyValueHeads,
+          value: config.headDim,
+          ...latent,
+          element,
+          batch,
+          context,
+        },
+        share,
+      ),
+  }));
+}
+
+function prefillParts(scope: TuningScope): Part[] {
+  const { prefillRows: rows, element } = scope;
+  return matricesOf(scope).map(({ height, width, times }) => ({
+    times,
+    problem: (share) => gemmProblem({ rows, height, width, element }, share),
+  }));
+}

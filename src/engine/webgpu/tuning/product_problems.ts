@@ -1,0 +1,150 @@
+// Products of decode steps and prefills, to be tuned.
+
+import { gemm } from "../kernels/gemm.ts";
+import type { GemmTile } from "../kernels/gemm_tile.ts";
+import { gemmCandidates, gemmInput, gemmTile } from "../kernels/gemm_tuning.ts";
+import { gemv, type GemvArgs, gemvSquares } from "../kernels/gemv.ts";
+import { squaresOf } from "../kernels/gemv_subgroup.ts";
+import {
+  gemvCandidates,
+  type GemvForm,
+  type GemvShape,
+} from "../kernels/gemv_tuning.ts";
+import { type Element, ELEMENT_BYTES } from "../kernels/kernel.ts";
+import { gemmKey, gemvKey } from "../kernels/tuning_keys.ts";
+import {
+  distinctShapes,
+  emptyRows,
+  seededMatrix,
+  seededRows,
+  type TuningProblem,
+} from "./tuning_problem.ts";
+
+/** A product of x [rows, width] with W [height, width]. */
+export interface ProductSize {
+  readonly rows: number;
+  readonly height: number;
+  readonly width: number;
+  readonly element: Element;
+}
+
+const EPS = 1e-5;
+
+/** Parts of the sums of squares that a product of a step is handed. */
+const SQUARES = 256;
+
+/**
+ * A gemm().
+ *
+ * @param size The product.
+ * @param share What it is worth.
+ */
+export function gemmProblem(size: ProductSize, share: number): TuningProblem {
+  const { rows, height, width, element } = size;
+  return {
+    family: "gemm",
+    kernel: "gemm",
+    key: gemmKey(size),
+    ...workOf(size),
+    share,
+    shapes: (gpu) =>
+      distinctShapes([
+        gemmTile(gpu, size),
+        // A software adapter has one tile.
+        ...gpu.facts.software ? [] : gemmCandidates(gpu, size),
+      ]),
+    prepare(arena) {
+      const xElement = gemmInput(arena.gpu, element);
+      const x = seededRows(arena, rows, width, xElement, 1, 1);
+      const weight = seededMatrix(arena, height, width, element);
+      const out = emptyRows(arena, rows, height, "f32");
+      return {
+        outputs: [out],
+        dispatches: (arena, shape) =>
+          gemm(arena, {
+            x,
+            rows,
+            weight,
+            out,
+            tile: shape as unknown as GemmTile,
+          }),
+      };
+    },
+  };
+}
+
+/**
+ * A gemv() with what comes before and after it in a step.
+ *
+ * @param size The product.
+ * @param form What comes before and after.
+ * @param share What it is worth.
+ */
+export function gemvProblem(
+  size: ProductSize,
+  form: Extract<GemvForm, "scaled" | "residual" | "gated">,
+  share: number,
+): TuningProblem {
+  const { rows, height, width, element } = size;
+  return {
+    family: "gemv",
+    kernel: "gemv",
+    key: gemvKey({ columns: rows, height, width, prologue: form }),
+    ...workOf(size),
+    share,
+    shapes: (gpu) =>
+      distinctShapes(
+        gemvCandidates(gpu, { columns: rows, height, width, form }),
+      ),
+    prepare(arena) {
+      const half: Element = element === "f16" ? "f16" : "f32";
+      const x = seededRows(arena, rows, width, half, 1, 1);
+      const weight = seededMatrix(arena, height, width, element);
+      const isGated = form === "gated";
+      const out = emptyRows(
+        arena,
+        rows,
+        isGated ? height / 2 : height,
+        isGated ? half : "f32",
+      );
+      const y = emptyRows(arena, rows, height, half);
+      const norm = seededRows(arena, 1, height, "f32", 1, 3).buffer;
+      const squares = squaresOf(arena, rows, SQUARES);
+      const sums = new Float32Array(rows * squares.stride);
+      arena.gpu.write(squares.buffer, 0, sums.fill(width / SQUARES));
+      return {
+        outputs: form === "residual" ? [out, y] : [out],
+        dispatches: (arena, tuned) => {
+          const shape = tuned as unknown as GemvShape;
+          const args: GemvArgs = { x, rows, weight, out, shape };
+          if (form === "residual") {
+            const next = {
+              weight: norm,
+              y,
+              squares: gemvSquares(arena, { rows, weight, shape }),
+            };
+            return gemv(arena, {
+              ...args,
+              epilogue: { kind: "residual", next },
+            });
+          }
+          return gemv(arena, {
+            ...args,
+            prologue: { kind: "scaled", squares, eps: EPS },
+            ...(isGated ? { epilogue: { kind: "gated" } as const } : {}),
+          });
+        },
+      };
+    },
+  };
+}
+
+function workOf({ rows, height, width, element }: ProductSize): {
+  readonly bytes: number;
+  readonly flops: number;
+  readonly inputBytes: number;
+} {
+  const weights = height * width * ELEMENT_BYTES[element];
+  const bytes = weights + rows * (width * ELEMENT_BYTES[element] + 4 * height);
+  return { bytes, flops: 2 * rows * height * width, inputBytes: weights };
+}

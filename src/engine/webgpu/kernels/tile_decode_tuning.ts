@@ -1,6 +1,8 @@
 // Tiles of decode attention in latent space by device and size.
 
 import type { Gpu } from "../device/gpu.ts";
+import { tuned } from "./tuned.ts";
+import { attentionKey } from "./tuning_keys.ts";
 
 /** How a workgroup of attentionDecodeTile() cuts its work; see attention_decode_tile.wgsl. */
 export interface TileDecodeShape {
@@ -34,6 +36,76 @@ export function tileDecodeCandidates(gpu: Gpu): TileDecodeShape[] {
     tileDecodeShape(8, 1, 1, true),
     tileDecodeShape(8, 2, 1, false),
   ];
+}
+
+// Of an H100, in microseconds: what a token takes a processor for 32 heads, what
+// beginning and ending take, and what each part of 32 heads takes the merge.
+const TOKEN_TIME = 0.28;
+const START_TIME = 4;
+const MERGE_TIME = 0.03;
+
+// Workgroups of 32 heads that work at once: an H100 has as many processors.
+const PROCESSORS = 132;
+
+/** Fewer rows of heads than this leave most of a large GPU to the splits. */
+const MANY_HEADS = 128;
+
+/** Decode attention of a batch. */
+export interface TileDecodeSize {
+  readonly batch: number;
+  readonly heads: number;
+  /** Tokens that the cache has room for. */
+  readonly capacity: number;
+}
+
+/**
+ * The tile of decode attention in latent space.
+ *
+ * @param gpu The device.
+ * @param size The batch.
+ * @returns The tile and its splits; undefined where another form is the faster.
+ */
+export function tileDecode(
+  gpu: Gpu,
+  size: TileDecodeSize,
+): TileDecodeShape & { readonly splits: number } | undefined {
+  const { batch, heads, capacity } = size;
+  const key = attentionKey({ kind: "mla", batch, context: capacity });
+  const found = tuned<TileDecodeShape & { readonly splits: number }>(
+    gpu,
+    "attention_decode_tile",
+    key,
+  );
+  if (found !== undefined) return found.splits > 0 ? found : undefined;
+  if (gpu.facts.software || batch * heads < MANY_HEADS) return undefined;
+  const shape = tileDecodeShape(32, 2, 1, true);
+  return { ...shape, splits: tileSplits(size, shape) };
+}
+
+/**
+ * Shares of the keys that take the least time together, their merge included.
+ *
+ * @param size The batch.
+ * @param shape The tile.
+ */
+export function tileSplits(
+  { batch, heads, capacity }: TileDecodeSize,
+  shape: TileDecodeShape,
+): number {
+  const tokens = 8 * shape.rounds;
+  const groups = batch * Math.ceil(heads / shape.heads);
+  const most = Math.min(PROCESSORS, Math.ceil(capacity / tokens));
+  let best = 1;
+  let least = Infinity;
+  for (let splits = 1; splits <= most; splits++) {
+    const share = Math.ceil(capacity / splits / tokens) * tokens;
+    const waves = Math.ceil(groups * splits * shape.heads / 32 / PROCESSORS);
+    const merge = batch * splits * heads / 32 * MERGE_TIME;
+    const time = waves * (share * TOKEN_TIME + START_TIME) +
+      (splits === 1 ? 0 : merge);
+    if (time < least) [best, least] = [splits, time];
+  }
+  return best;
 }
 
 /** A tile of so many heads and rounds. */

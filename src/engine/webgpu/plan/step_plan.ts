@@ -2,14 +2,14 @@
 // lengths so far lie in buffers that the step itself moves on.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
-import { absorb } from "../kernels/absorb.ts";
+import { absorbStore } from "../kernels/absorb_store.ts";
 import { argmax } from "../kernels/argmax.ts";
 import { attentionDecode } from "../kernels/attention_decode.ts";
 import { attentionMerge } from "../kernels/attention_merge.ts";
+import { type DecodeForm, decodeForm } from "../kernels/decode_form.ts";
 import type { View } from "../kernels/kernel.ts";
 import { linear } from "../kernels/linear.ts";
 import { rotateStore } from "../kernels/rotate_store.ts";
-import { attentionSplits } from "../kernels/tuning.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { KvCache } from "./kv_cache.ts";
 import type { AttentionForm, GpuLayer } from "./layer_weights.ts";
@@ -129,8 +129,9 @@ export function recordHead(
 
 /** What decode attention leaves for the merge, as large as the largest layer needs. */
 interface AttentionScratch {
-  readonly splits: (form: AttentionForm) => number;
-  /** f32 [B, H, splits, v of the cached values] */
+  /** By layer. */
+  readonly forms: readonly DecodeForm[];
+  /** [B, H, splits, v of the cached values], f32 or f16 */
   readonly partial: GPUBuffer;
   /** f32 [B, H, splits, 2] */
   readonly stats: GPUBuffer;
@@ -141,25 +142,22 @@ interface AttentionScratch {
 function attentionScratch(
   arena: Arena,
   model: GpuModel,
-  { batch, capacity }: KvCache,
+  cache: KvCache,
 ): AttentionScratch {
-  const splits = (form: AttentionForm) =>
-    attentionSplits(arena.gpu, {
-      kind: form.kind,
-      batch,
-      capacity,
-      groups: keyGroups(form),
-    });
+  const { batch } = cache;
+  const forms = model.layers.map(({ form }, index) =>
+    decodeForm(arena.gpu, { ...cache, ...decodeSizes(form, cache, index) })
+  );
   let partial = 0;
   let stats = 0;
-  for (const { form } of model.layers) {
-    const rows = batch * form.heads * splits(form);
+  for (const [index, { form }] of model.layers.entries()) {
+    const rows = batch * form.heads * forms[index]!.splits;
     partial = Math.max(partial, rows * cachedValueWidth(form));
     stats = Math.max(stats, rows * 2);
   }
   const view = sharedRows(arena, batch);
   return {
-    splits,
+    forms,
     partial: arena.buffer("attention partial", partial * 4),
     stats: arena.buffer("attention stats", stats * 4),
     absorbed: (width) => view("absorbed query", width),
@@ -173,6 +171,27 @@ function keyGroups({ kind, groups }: AttentionForm): number {
 
 function cachedValueWidth(form: AttentionForm): number {
   return form.kind === "mla" ? form.firstWidth : form.value;
+}
+
+/** What a layer's decode attention reads, and how wide. */
+function decodeSizes(form: AttentionForm, { layers }: KvCache, index: number) {
+  const { first, second = first } = layers[index]!;
+  const { kind, heads, groups, nope, value } = form;
+  const isMla = kind === "mla";
+  return {
+    kind,
+    heads,
+    keyGroups: keyGroups(form),
+    valueGroups: isMla ? 1 : groups,
+    first,
+    second,
+    firstWidth: kind === "gqa" ? nope : form.firstWidth,
+    secondWidth: isMla ? form.rotary : 0,
+    keyGroupStride: kind === "gqa" ? nope : 0,
+    valueFrom: isMla ? "first" as const : "second" as const,
+    valueWidth: cachedValueWidth(form),
+    valueGroupStride: isMla ? 0 : value,
+  };
 }
 
 interface LayerPlace {
@@ -195,7 +214,7 @@ function recordAttention(
   const { capacity, batch } = cache;
   const { first, second } = cache.layers[index]!;
   const isMla = form.kind === "mla";
-  const dispatches = rotateStore(arena, {
+  const stored = {
     x: scratch.projection,
     rows: batch,
     rowSequence,
@@ -206,15 +225,14 @@ function recordAttention(
     query: form.query,
     first: { ...form.first, to: first },
     second: second === undefined ? form.second : { ...form.second, to: second },
-  });
-  let query = scratch.projection;
-  if (up !== undefined) {
-    const width = form.latentWidth + form.rotary;
-    query = attention.absorbed(form.heads * width);
-    dispatches.push(...absorb(arena, {
-      x: scratch.projection,
-      rows: batch,
-      query: form.query,
+  };
+  const query = up === undefined
+    ? scratch.projection
+    : attention.absorbed(form.heads * (form.latentWidth + form.rotary));
+  const dispatches = up === undefined
+    ? rotateStore(arena, stored)
+    : absorbStore(arena, {
+      ...stored,
       keyUp: {
         buffer: up.parts[0]!.buffer,
         element: up.element,
@@ -225,29 +243,18 @@ function recordAttention(
       rank: form.latentWidth,
       latentFirst: isMla,
       out: query,
-    }));
-  }
-  const valueWidth = cachedValueWidth(form);
-  const splits = attention.splits(form);
+    });
+  const sizes = decodeSizes(form, cache, index);
+  const decode = attention.forms[index]!;
   return [
     ...dispatches,
     ...attentionDecode(arena, {
+      ...sizes,
+      ...decode,
       query,
-      heads: form.heads,
-      keyGroups: keyGroups(form),
-      valueGroups: isMla ? 1 : form.groups,
-      first,
-      second: second ?? first,
-      firstWidth: form.kind === "gqa" ? form.nope : form.firstWidth,
-      secondWidth: isMla ? form.rotary : 0,
-      keyGroupStride: form.kind === "gqa" ? form.nope : 0,
-      valueFrom: isMla ? "first" : "second",
-      valueWidth,
-      valueGroupStride: isMla ? 0 : form.value,
       capacity,
       lengths: state.lengths,
       batch,
-      splits,
       scale: form.scale,
       partial: attention.partial,
       stats: attention.stats,
@@ -258,8 +265,9 @@ function recordAttention(
       stats: attention.stats,
       batch,
       heads: form.heads,
-      splits,
-      width: valueWidth,
+      splits: decode.splits,
+      means: decode.matrix !== undefined,
+      width: sizes.valueWidth,
       ...(isMla && up !== undefined
         ? {
           up: {

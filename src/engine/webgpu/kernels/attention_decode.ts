@@ -114,6 +114,7 @@ export function attentionDecode(
     SLICES: threads / across,
     VALUE_VECTOR: valueVector,
     OUT_VECTOR: valueWidth % 4 === 0,
+    OUT: "f32",
   };
   return [dispatchOf(arena, {
     label: "attention_decode",

@@ -72,13 +72,13 @@ fn load_value(sequence: u32, position: u32, value_group: u32, c: u32) -> vec4<f3
 
 fn store_out(start: u32, c: u32, value: vec4<f32>) {
 #if OUT_VECTOR
-  if (c < $(V4)u) { out[start / 4u + c] = value; }
+  if (c < $(V4)u) { out[start / 4u + c] = vec4<$OUT>(value); }
 #else
   let column = 4u * c;
-  if (column < $(V)u) { out[start + column] = value.x; }
-  if (column + 1u < $(V)u) { out[start + column + 1u] = value.y; }
-  if (column + 2u < $(V)u) { out[start + column + 2u] = value.z; }
-  if (column + 3u < $(V)u) { out[start + column + 3u] = value.w; }
+  if (column < $(V)u) { out[start + column] = $OUT(value.x); }
+  if (column + 1u < $(V)u) { out[start + column + 1u] = $OUT(value.y); }
+  if (column + 2u < $(V)u) { out[start + column + 2u] = $OUT(value.z); }
+  if (column + 3u < $(V)u) { out[start + column + 3u] = $OUT(value.w); }
 #end
 }
 #end

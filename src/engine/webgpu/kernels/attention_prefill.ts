@@ -112,6 +112,7 @@ export function attentionPrefill(
     V: value,
     VALUE_VECTOR: valueVector,
     OUT_VECTOR: outVector,
+    OUT: out.element,
     LSE: lse !== undefined,
   };
   const blocksPerTile = Math.ceil(args.tileRows / tile.rows);
@@ -143,7 +144,7 @@ export function attentionPrefill(
     },
     grid: [blocks, heads, 1],
     bytes: args.tileCount * args.tileRows *
-      (heads * (nope + rotary + value) * 4 +
+      (heads * (4 * (nope + rotary) + ELEMENT_BYTES[out.element] * value) +
         args.groups * (nope + value) * ELEMENT_BYTES[args.key.element]),
     flops: 2 * scores * heads * (nope + rotary + value),
   })];

@@ -3,6 +3,15 @@
 
 var<workgroup> sums: array<f32, $THREADS>;
 
+// What halves cannot hold becomes the largest: infinities would end as NaN.
+fn bounded(value: vec4<f32>) -> vec4<f32> {
+#if OUT == f16
+  return clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+#else
+  return value;
+#end
+}
+
 @compute @workgroup_size($THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -35,11 +44,11 @@ fn main(
   let scale = inverseSqrt(sums[0] / f32(params.width) + params.eps);
 #if VECTOR
   for (var j = thread; j < params.width / 4u; j += $(THREADS)u) {
-    output[to / 4u + j] = vec4<$OUT>(vec4<f32>(x[source / 4u + j]) * scale * weight[j]);
+    output[to / 4u + j] = vec4<$OUT>(bounded(vec4<f32>(x[source / 4u + j]) * scale * weight[j]));
   }
 #else
   for (var j = thread; j < params.width; j += $(THREADS)u) {
-    output[to + j] = $OUT(f32(x[source + j]) * scale * weight[j]);
+    output[to + j] = $OUT(bounded(vec4<f32>(f32(x[source + j]) * scale * weight[j])).x);
   }
 #end
 }

@@ -158,6 +158,7 @@ function recordMoments(
   const pass = recordPass(arena, model, layout, {
     cache: allocateScratchCache(arena, model, spans.length, longest),
     firstSequence: 0,
+    exact: true,
     ...(lse === undefined ? {} : { lse }),
   });
   const width = model.hiddenSize;

@@ -7,6 +7,7 @@ import type { AttentionViews } from "../kernels/attention_views.ts";
 import { embed } from "../kernels/embed.ts";
 import { gatedSilu } from "../kernels/gated_silu.ts";
 import { gemm } from "../kernels/gemm.ts";
+import { gemmInput } from "../kernels/gemm_tuning.ts";
 import type { View } from "../kernels/kernel.ts";
 import { rmsNorm } from "../kernels/rms_norm.ts";
 import { rotateStore } from "../kernels/rotate_store.ts";
@@ -35,7 +36,7 @@ export interface PassPlan {
   readonly layers: readonly LayerWork[];
   /** The residual stream, [R, D]; final after the last layer. */
   readonly x: View;
-  /** The latest layer's normed input, [R, D]. */
+  /** The latest layer's normed input, [R, D]: halves where products read them fastest. */
   readonly y: View;
 }
 
@@ -58,6 +59,8 @@ export interface PassCache {
   readonly firstSequence: number;
   /** f32 [R, H] for the log-sum-exp of each query's scores, where it is wanted. */
   readonly lse?: GPUBuffer;
+  /** Leaves y in f32 for those who read it, whatever products like best. @default false */
+  readonly exact?: boolean;
 }
 
 /**
@@ -75,7 +78,8 @@ export function recordPass(
   place: PassCache,
 ): PassPlan {
   const { rows } = layout;
-  const scratch = scratchOf(arena, model, rows);
+  const element = place.exact ? "f32" : gemmInput(arena.gpu, model.element);
+  const scratch = scratchOf(arena, model, rows, element);
   const expansion = expansionOf(arena, model, layout);
   const tokens = arena.buffer("tokens", rows * 4);
   const { x, y } = scratch(0);

@@ -4,6 +4,7 @@
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import { crossEntropy, vocabularyPartial } from "../kernels/cross_entropy.ts";
 import { gemm } from "../kernels/gemm.ts";
+import type { View } from "../kernels/kernel.ts";
 import { rmsNorm } from "../kernels/rms_norm.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { PassPlan } from "./pass_plan.ts";
@@ -99,16 +100,17 @@ export function recordScore(
   return { dispatches, out, stride: 1, targets };
 }
 
-/** x normed to y by the final norm. */
+/** x normed by the final norm, to y if nowhere else. */
 export function finalNorm(
   arena: Arena,
   model: GpuModel,
   { x, y, layout: { rows } }: PassPlan,
+  out: View = y,
 ): Dispatch[] {
   return rmsNorm(arena, {
     x,
     weight: model.finalNorm,
-    out: y,
+    out,
     rows,
     width: model.hiddenSize,
     eps: model.rmsNormEps,

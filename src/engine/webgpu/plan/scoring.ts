@@ -59,11 +59,15 @@ export class Scoring {
     const width = this.#model.hiddenSize;
     const rows = await this.#passes.run(tokens, {
       name: "hidden",
-      record: (arena, pass) => ({
-        dispatches: finalNorm(arena, this.#model, pass),
-        out: pass.y.buffer,
-        stride: pass.y.stride,
-      }),
+      record: (arena, pass) => {
+        const { rows } = pass.layout;
+        const states = allocateRows(arena, "states", rows, width);
+        return {
+          dispatches: finalNorm(arena, this.#model, pass, states),
+          out: states.buffer,
+          stride: states.stride,
+        };
+      },
       feed: () => {},
     });
     return rows.map((states) => restrided(states, padded(width), width, width));

@@ -9,12 +9,14 @@ import {
   tileTable,
 } from "./attention_problem.ts";
 import { zeroRows } from "./case_rows.ts";
-import { padded } from "../kernel.ts";
+import { type Element, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 interface Shape extends AttentionShape {
   readonly label: string;
   readonly tile?: PrefillTile;
+  /** @default "f32" */
+  readonly outElement?: Element;
   /** Large tiles compile for seconds on a rasterizer. */
   readonly gpuOnly?: boolean;
 }
@@ -68,6 +70,8 @@ const PARITY: readonly Shape[] = [
     value: 12,
     elements: ["f16", "f16", "f32"],
   },
+  { ...GQA, label: "out f16", outElement: "f16" },
+  { ...GQA, label: "out f16 in single numbers", outElement: "f16", value: 5 },
   MLA,
   {
     ...MLA,
@@ -110,18 +114,25 @@ const PARITY: readonly Shape[] = [
 function parityCase(shape: Shape): KernelCase {
   return {
     label: shape.label,
-    ...(shape.elements?.includes("f16") ? { needs: ["f16"] } : {}),
+    ...(shape.elements?.includes("f16") || shape.outElement === "f16"
+      ? { needs: ["f16"] }
+      : {}),
     ...(shape.gpuOnly ? { fits: (gpu) => !gpu.facts.software } : {}),
     prepare: (arena, random) => prepare(shape, arena, random),
   };
 }
 
 function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
-  const { heads, value } = shape;
+  const { heads, value, outElement = "f32" } = shape;
   const problem = attentionProblem(arena, random, shape);
   const count = problem.rows.length;
   const stride = padded(heads * value);
-  const out = zeroRows(arena, { rows: count, width: heads * value, stride });
+  const out = zeroRows(arena, {
+    rows: count,
+    width: heads * value,
+    stride,
+    element: outElement,
+  });
   const lse = arena.buffer("lse", 4 * count * heads);
   const expected = new Float64Array(count * stride).fill(NaN);
   const expectedLse = new Float64Array(count * heads);
@@ -157,10 +168,10 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       {
         name: "out",
         buffer: out.buffer,
-        element: "f32" as const,
+        element: outElement,
         expected,
         atol: tolerance,
-        rtol: tolerance,
+        rtol: outElement === "f16" ? 1e-3 : tolerance,
       },
       {
         name: "lse",

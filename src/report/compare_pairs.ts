@@ -1,6 +1,8 @@
 // Which cell of one run belongs to which of another: the same variant, measure
 // and context; where a run has several such, the one most alike.
 
+import type { Load } from "../experiment/record.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import { shortHash } from "../experiment/canonical.ts";
 import type { VariantRecord } from "../experiment/record.ts";
 
@@ -13,6 +15,7 @@ export interface Pairable {
   readonly calibrationSeed?: number;
   readonly measure: string;
   readonly contextTokens?: number;
+  readonly load?: Load;
   readonly model?: { readonly sha256: string };
   readonly engine?: {
     readonly name: string;
@@ -73,13 +76,19 @@ function idKey({ cell }: Pairable): string | undefined {
 }
 
 function labelKey(cell: Pairable): string {
-  return `${cell.variantLabel}\n${cell.measure}\n${cell.contextTokens ?? ""}`;
+  return `${cell.variantLabel}\n${placeKey(cell)}`;
+}
+
+function placeKey({ measure, contextTokens, load }: Pairable): string {
+  return `${measure}\n${contextTokens ?? ""}${
+    load === undefined ? "" : `\n${loadText(load)}`
+  }`;
 }
 
 function optionsKey(cell: Pairable): string {
-  return `${shortHash(cell.variant)}\n${
-    cell.calibrationSeed ?? ""
-  }\n${cell.measure}\n${cell.contextTokens ?? ""}`;
+  return `${shortHash(cell.variant)}\n${cell.calibrationSeed ?? ""}\n${
+    placeKey(cell)
+  }`;
 }
 
 /** How much two cells of one variant, measure and context have in common. */

@@ -1,5 +1,6 @@
 // The report's figures, each made only where its data exist.
 
+import { peerFigures } from "./decode_peers.ts";
 import type { Figure } from "./figure.ts";
 import {
   energyByLayer,
@@ -35,6 +36,7 @@ export function makeFigures(
     paretoByCache(series, run),
     paretoBySpeed(series, run),
     energyByLayer(series, run),
+    ...run.peers === undefined ? [] : peerFigures(run.peers),
   ].filter((figure) => figure !== undefined);
   const report = run.experiment["report"];
   const named = isObject(report) ? report["figures"] : undefined;

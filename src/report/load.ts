@@ -10,6 +10,8 @@ import { parsePlainYaml } from "../experiment/plain_yaml.ts";
 import { parseCellText } from "../experiment/record_schema.ts";
 import { isResult } from "../experiment/run_folder.ts";
 import { cellFileNames, readRunText } from "../experiment/run_text.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
+import { type DecodePeers, parseDecodePeers } from "./decode_peers.ts";
 import { parseChecks, parsePlan, type PlannedCell } from "./schema.ts";
 
 /** One or several run folders, read and merged. */
@@ -32,6 +34,8 @@ export interface RunData {
   readonly folders: readonly Folder[];
   /** Recorded cells that stand back for another of the same variant, measure and context. */
   readonly superseded: number;
+  /** What `bench decode` found on the same GPU, where a folder holds it as peers.json. */
+  readonly peers?: DecodePeers;
   /** Runs that are shown side by side in this one; absent for a single run. */
   readonly parts?: readonly NamedRun[];
 }
@@ -75,6 +79,7 @@ export async function loadRuns(
   const order: string[] = [];
   const seen = new Set<string>();
   let experimentText: string | undefined;
+  let peers: DecodePeers | undefined;
 
   for (const directory of new Set(directories)) {
     const plan = await readPlan(directory, problems);
@@ -95,6 +100,7 @@ export async function loadRuns(
     const environment = await readJson(`${directory}/environment.json`);
     if (isObject(environment)) environments.set(directory, environment);
     experimentText ??= await readRunText(`${directory}/experiment.yaml`);
+    peers ??= await readPeers(directory, problems);
   }
   if (slots.size === 0) {
     throw new InputError(
@@ -122,6 +128,7 @@ export async function loadRuns(
     environments: [...environments.values()],
     ...(experimentText === undefined ? {} : { experimentText }),
     experiment: parseExperiment(experimentText),
+    ...(peers === undefined ? {} : { peers }),
     missing: onePerSlot(
       [...planned.values()].filter((cell) =>
         !covered.has(cell.cell) && !covered.has(slotOf(cell))
@@ -154,8 +161,15 @@ function isBetter(record: CellRecord, known: CellRecord): boolean {
 }
 
 /** What a cell is a measurement of; its id also says with which machine and version. */
-function slotOf({ variantLabel, measure, contextTokens }: PlannedCell): string {
-  return JSON.stringify([variantLabel, measure, contextTokens]);
+function slotOf(
+  { variantLabel, measure, contextTokens, load }: PlannedCell,
+): string {
+  return JSON.stringify([
+    variantLabel,
+    measure,
+    contextTokens,
+    load === undefined ? "" : loadText(load),
+  ]);
 }
 
 function fullSlot(record: CellRecord): string {
@@ -255,6 +269,20 @@ async function readChecks(
   } catch (error) {
     problems.push(oneLine(error, path));
     return [];
+  }
+}
+
+async function readPeers(
+  directory: string,
+  problems: string[],
+): Promise<DecodePeers | undefined> {
+  const path = `${directory}/peers.json`;
+  try {
+    const value = await readJson(path);
+    return value === undefined ? undefined : parseDecodePeers(value, path);
+  } catch (error) {
+    problems.push(oneLine(error, path));
+    return undefined;
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { headlineCaption, headlineMeaning } from "./captions.ts";
 import { cellsTable, checksTable, conversionTable } from "./detail_tables.ts";
+import { peerProtocol, peersTable } from "./decode_peers.ts";
 import type { Joint } from "./joint.ts";
 import type { RunData } from "./load.ts";
 import {
@@ -126,6 +127,12 @@ export function namedTables(run: RunData): NamedTable[] {
       "Decoding speed against its limit",
       [measured({ speed: true }), crossoverNote(series)].join(" ").trim(),
       rooflineTable(series),
+    ),
+    make(
+      "peers",
+      "Decoding beside PyTorch",
+      run.peers === undefined ? "" : peerProtocol(run.peers),
+      peersTable(run.peers),
     ),
     make(
       "requests",

@@ -7,6 +7,7 @@ import {
   failedCells,
   failedTable,
 } from "./detail_tables.ts";
+import { peerProtocol, peersTable } from "./decode_peers.ts";
 import type { Figure } from "./figure.ts";
 import { escapeHtml, formatNumber } from "./format.ts";
 import { headline } from "./headline.ts";
@@ -163,9 +164,9 @@ function speedSection(
   const requests = requestsTable(series);
   const limits = rooflineTable(series);
   const kernels = kernelsTable(series);
-  if (requests.rows.length + limits.rows.length + kernels.rows.length === 0) {
-    return "";
-  }
+  const peers = peersTable(run.peers);
+  const all = [requests, limits, kernels, peers];
+  if (all.every(({ rows }) => rows.length === 0)) return "";
   const speed = protocol(run, { speed: true });
   return [
     "<h2>Speed</h2>",
@@ -179,6 +180,12 @@ function speedSection(
       "Decoding speed against its limit.",
       `${crossoverNote(series)} ${speed}`.trim(),
       limits,
+      number,
+    ),
+    run.peers === undefined || peers.rows.length === 0 ? "" : tableHtml(
+      "Decoding beside PyTorch.",
+      peerProtocol(run.peers),
+      peers,
       number,
     ),
     kernels.rows.length === 0 ? "" : foldedTable(

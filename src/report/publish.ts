@@ -27,6 +27,7 @@ const PUBLISHED_NAMES: ReadonlySet<string> = new Set([
   "environment.json",
   "experiment.yaml",
   "figures",
+  "peers.json",
   "results.jsonl",
   "stages.json",
   "summary.md",
@@ -92,6 +93,7 @@ function contents(
     files.set("environment.json", json(environment));
   }
   if (run.checks.length > 0) files.set("checks.json", json(run.checks));
+  if (run.peers !== undefined) files.set("peers.json", json(run.peers));
   const stages = stagesOf(run.cells);
   if (stages !== undefined) files.set("stages.json", json(stages));
   for (const [id, svg] of figures) files.set(`figures/${id}.svg`, svg);

@@ -16,6 +16,7 @@ import {
 import { paretoFront, paretoMeaning } from "./pareto.ts";
 import { commandLines, commits, memoryGrowth } from "./run_facts.ts";
 import { precisionSection } from "./readme_precision.ts";
+import { isSpeedRun, speedSection } from "./readme_speed.ts";
 import { collectSeries, engineName } from "./series.ts";
 import { codeSpan, markdownTable } from "./summary.ts";
 import type { Column, Table } from "./table.ts";
@@ -94,12 +95,14 @@ export function renderReadmeSection(
   const precision = published.filter(({ run }) =>
     run.experiments.includes(PRECISION)
   );
-  const shown = [main, parity, parityOnGpu, ...precision];
+  const speed = published.filter(isSpeedRun);
+  const shown = [main, parity, parityOnGpu, ...precision, ...speed];
   const others = published.filter((one) => !shown.includes(one));
   return [
     ...main === undefined ? [] : [mainSection(main)],
     ...parity === undefined ? [] : [paritySection(parity, parityOnGpu)],
     precisionSection(precision),
+    speedSection(speed),
     others.map(otherLine).join("\n"),
   ].filter((part) => part !== "").join("\n\n");
 }

@@ -4,6 +4,7 @@
 
 import { z } from "zod";
 import type { Check } from "../experiment/assemble.ts";
+import type { Load } from "../experiment/record.ts";
 import { parseAs } from "../experiment/record_schema.ts";
 
 export { parseCell } from "../experiment/record_schema.ts";
@@ -14,6 +15,7 @@ export interface PlannedCell {
   readonly variantLabel: string;
   readonly measure: string;
   readonly contextTokens?: number;
+  readonly load?: Load;
 }
 
 const count = z.int().nonnegative();
@@ -40,6 +42,10 @@ const planned = z.array(z.looseObject({
   variantLabel: z.string(),
   measure: z.string(),
   contextTokens: count.optional(),
+  load: z.looseObject({
+    batch: z.union([z.literal("auto"), count]),
+    memoryBudget: z.string().optional(),
+  }).optional(),
 }));
 
 /** Checks the content of checks.json; as parseCell(). */

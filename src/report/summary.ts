@@ -2,6 +2,7 @@
 // pull request or a repository.
 
 import { checksTable, conversionTable, failedTable } from "./detail_tables.ts";
+import { peerProtocol, peersTable } from "./decode_peers.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown, formatNumber } from "./format.ts";
 import { headline } from "./headline.ts";
@@ -107,6 +108,11 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
       "Decoding speed against its limit",
       rooflineTable(series),
       `${crossoverNote(series)} ${protocol(run, { speed: true })}`,
+    ),
+    ...section(
+      "Decoding beside PyTorch",
+      peersTable(run.peers),
+      run.peers === undefined ? "" : peerProtocol(run.peers),
     ),
     ...section(
       "Calibration seeds",

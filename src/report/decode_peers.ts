@@ -1,0 +1,252 @@
+// The findings of `deno task bench decode` in a report: our whole decode steps
+// beside PyTorch's on the same GPU, and both against what the bytes allow.
+
+import { z } from "zod";
+import { parseAs } from "../experiment/record_schema.ts";
+import { axis, type Figure, GLYPHS, type Label, type Trace } from "./figure.ts";
+import {
+  formatNumber,
+  formatPercent,
+  formatRate,
+  formatRatio,
+} from "./format.ts";
+import type { Series } from "./series.ts";
+import {
+  type Column,
+  numberCell,
+  type Table,
+  type TableCell,
+} from "./table.ts";
+
+const SIDES = ["dawn", "deno", "torch"] as const;
+
+const speed = z.looseObject({
+  seconds: z.number().positive(),
+  tokensPerSecond: z.number().positive(),
+  fraction: z.number().nullable().optional(),
+  ratio: z.number().optional(),
+  form: z.string().optional(),
+});
+
+const schema = z.looseObject({
+  date: z.string(),
+  commit: z.string().optional(),
+  settings: z.looseObject({ model: z.string() }),
+  gpu: z.looseObject({ name: z.string(), driver: z.string() }).optional(),
+  copyBytesPerSecond: z.number().positive().optional(),
+  rows: z.array(z.looseObject({
+    case: z.looseObject({
+      kind: z.enum(["original", "mla"]),
+      batch: z.int().positive(),
+      context: z.int().positive(),
+    }),
+    limitSeconds: z.number().positive().optional(),
+    speeds: z.looseObject({
+      dawn: speed.optional(),
+      deno: speed.optional(),
+      torch: speed.optional(),
+    }),
+    errors: z.record(z.string(), z.string()),
+  })),
+});
+
+/** What a report needs of the findings; the rest is kept as it is. */
+export type DecodePeers = z.infer<typeof schema>;
+
+type PeerRow = DecodePeers["rows"][number];
+type Kind = PeerRow["case"]["kind"];
+
+/**
+ * Checks the content of peers.json.
+ *
+ * @throws {InputError} If a field is missing or wrong; the message is one line.
+ */
+export function parseDecodePeers(value: unknown, where: string): DecodePeers {
+  return parseAs(schema, value, where);
+}
+
+/** Two loads that have a figure each. */
+const LOADS = [
+  { id: "peers-one-sequence", title: "one sequence", isOne: true },
+  {
+    id: "peers-24gib",
+    title: "as many sequences as 24 GiB hold",
+    isOne: false,
+  },
+] as const;
+
+/** Where the limit, a provider and torch stand in the legend, and how they look. */
+const LOOKS = {
+  dawn: { color: "c0", symbol: "circle", name: "dawn" },
+  deno: { color: "c2", symbol: "diamond", name: "deno" },
+  torch: { color: "c1", symbol: "square", name: "torch" },
+} as const;
+
+const KINDS: Readonly<Record<Kind, { name: string; dash: string }>> = {
+  original: { name: "original", dash: "dash" },
+  mla: { name: "MLA", dash: "solid" },
+};
+
+/** Tokens a second by context of every side, with the limit: a figure a load. */
+export function peerFigures(peers: DecodePeers): Figure[] {
+  return LOADS.flatMap(({ id, title, isOne }) => {
+    const rows = peers.rows.filter((row) => (row.case.batch === 1) === isOne);
+    const lines = (["mla", "original"] as const).flatMap((kind) =>
+      linesOf(rows.filter((row) => row.case.kind === kind), kind)
+    );
+    if (lines.every(({ points }) => points.length < 2)) return [];
+    const ys = lines.flatMap(({ points }) => points.map(({ y }) => y));
+    const contexts = [...new Set(rows.map((row) => row.case.context))]
+      .toSorted((a, b) => a - b);
+    return [{
+      id,
+      title: `Decoding speed, ${title}`,
+      caption: `${peerProtocol(peers)} Solid: MLA; dashed: the original; ` +
+        "dotted: what the bytes of a step allow at the copy bandwidth of the same run.",
+      height: 460,
+      data: lines.map(traceOf),
+      layout: {
+        xaxis: axis({
+          title: "context, tokens",
+          values: contexts,
+          isLog: true,
+          ticks: contexts,
+        }),
+        yaxis: axis({
+          title: "decoded tokens a second",
+          values: ys,
+          isLog: !isOne,
+          fromZero: true,
+        }),
+      },
+      labels: lines.flatMap(labelOf),
+      key: [] as Series[],
+      isNamed: true as const,
+    }];
+  });
+}
+
+interface Line {
+  readonly name: string;
+  readonly color: string;
+  readonly symbol?: string;
+  readonly dash: string;
+  readonly points: readonly { readonly x: number; readonly y: number }[];
+}
+
+function linesOf(rows: readonly PeerRow[], kind: Kind): Line[] {
+  const ordered = rows.toSorted((a, b) => a.case.context - b.case.context);
+  const limit = {
+    name: `limit, ${KINDS[kind].name}`,
+    color: "muted",
+    dash: "dot",
+    points: ordered.flatMap(({ case: { batch, context }, limitSeconds }) =>
+      limitSeconds === undefined
+        ? []
+        : [{ x: context, y: batch / limitSeconds }]
+    ),
+  };
+  return [
+    limit,
+    ...SIDES.map((side) => ({
+      name: `${LOOKS[side].name}, ${KINDS[kind].name}`,
+      color: LOOKS[side].color,
+      symbol: LOOKS[side].symbol,
+      dash: KINDS[kind].dash,
+      points: ordered.flatMap(({ case: { context }, speeds }) => {
+        const found = speeds[side];
+        return found === undefined
+          ? []
+          : [{ x: context, y: found.tokensPerSecond }];
+      }),
+    })),
+  ].filter(({ points }) => points.length > 0);
+}
+
+function traceOf({ name, color, symbol, dash, points }: Line): Trace {
+  return {
+    type: "scatter",
+    mode: symbol === undefined ? "lines" : "lines+markers",
+    name,
+    x: points.map(({ x }) => x),
+    y: points.map(({ y }) => y),
+    line: { color, width: symbol === undefined ? 1.25 : 1.75, dash },
+    ...(symbol === undefined ? {} : {
+      marker: { color, symbol, size: 8, line: { color: "page", width: 1 } },
+    }),
+    hovertemplate: `${name}<br>%{x:,}: %{y:,.4~g} tokens/s<extra></extra>`,
+  };
+}
+
+function labelOf({ name, color, symbol, points }: Line): Label[] {
+  const last = points.at(-1);
+  return last === undefined ? [] : [{
+    kind: "end",
+    ...last,
+    text: `${symbol === undefined ? "" : GLYPHS[symbol] ?? ""} ${name}`.trim(),
+    color,
+  }];
+}
+
+/** Under which conditions the findings were made. */
+export function peerProtocol(peers: DecodePeers): string {
+  const { settings: { model }, gpu, copyBytesPerSecond } = peers;
+  return [
+    `Whole decode steps of ${model}, f16, greedy token included; torch: eager kernels in one CUDA graph, its fastest form of attention.`,
+    gpu === undefined
+      ? ""
+      : `One ${gpu.name}, driver ${gpu.driver}, all sides in one run.`,
+    copyBytesPerSecond === undefined
+      ? ""
+      : `Copy: ${formatNumber(copyBytesPerSecond / 1e9)} GB/s.`,
+  ].filter((part) => part !== "").join(" ");
+}
+
+/** Every case: each side's speed, its ratio to torch and its share of the limit. */
+export function peersTable(peers: DecodePeers | undefined): Table {
+  const rows = peers?.rows ?? [];
+  const sides = SIDES.filter((side) =>
+    rows.some(({ speeds }) => speeds[side] !== undefined)
+  );
+  const right = (head: string, name: string, group?: string): Column => ({
+    ...(group === undefined ? {} : { group }),
+    head,
+    name,
+    align: "right",
+  });
+  return {
+    columns: [
+      { head: "Shape", name: "shape", align: "left" },
+      right("context", "contextTokens"),
+      right("batch", "batchSize"),
+      ...sides.flatMap((side) => [
+        right("tokens/s", `${side}TokensPerSecond`, LOOKS[side].name),
+        ...side === "torch"
+          ? []
+          : [right("to torch", `${side}RatioToTorch`, LOOKS[side].name)],
+        right("of the limit", `${side}Fraction`, LOOKS[side].name),
+      ]),
+    ],
+    rows: rows.map((row) => ({
+      cells: [
+        { text: KINDS[row.case.kind].name },
+        numberCell(row.case.context, formatNumber),
+        numberCell(row.case.batch, formatNumber),
+        ...sides.flatMap((side): TableCell[] => {
+          const found = row.speeds[side];
+          const failed = row.errors[side] !== undefined;
+          return [
+            failed
+              ? { text: "failed", value: null }
+              : numberCell(found?.tokensPerSecond, formatRate),
+            ...side === "torch" ? [] : [numberCell(found?.ratio, formatRatio)],
+            numberCell(
+              found?.fraction ?? undefined,
+              (value) => value === undefined ? "–" : formatPercent(value, 0),
+            ),
+          ];
+        }),
+      ],
+    })),
+  };
+}

@@ -1,10 +1,10 @@
   // Tile $AT on its way from memory; tokens past the end are zero.
   {
-    let from = start + ($AT) * $(TOKENS)u;
+    let begin = start + ($AT) * $(TOKENS)u;
 #for u in 0..FIRST_UNITS
     {
       let unit = thread + $(u * 256)u;
-      let token = from + unit / $(R / 8)u;
+      let token = begin + unit / $(R / 8)u;
       first$(u) = vec4<u32>();
 #if (u + 1) * 256 <= TOKENS * (R / 8)
       if (token < end) {
@@ -18,7 +18,7 @@
 #for u in 0..SECOND_UNITS
     {
       let unit = thread + $(u * 256)u;
-      let token = from + unit / $(M / 8)u;
+      let token = begin + unit / $(M / 8)u;
       second$(u) = vec4<u32>();
 #if (u + 1) * 256 <= TOKENS * (M / 8)
       if (token < end) {

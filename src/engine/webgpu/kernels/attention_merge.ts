@@ -7,6 +7,9 @@ import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
 
 const SOURCE = readWgsl("attention_merge.wgsl", import.meta.url);
 
+/** Workgroups that keep the processors of a large GPU busy. */
+const BUSY = 132;
+
 /** The value up-projection of absorbed MLA. */
 export interface ValueUp {
   /** Rows g·rowsPerGroup + firstRow + i, i < value, of `width` columns. */
@@ -20,7 +23,7 @@ export interface ValueUp {
 
 /** What attentionMerge() takes. */
 export interface AttentionMergeArgs {
-  /** As attentionDecode() writes it: f32 [B, H, splits, width]. */
+  /** As attentionDecode() writes it: [B, H, splits, width]. */
   readonly partial: GPUBuffer;
   /** As attentionDecode() writes it: f32 [B, H, splits, 2]. */
   readonly stats: GPUBuffer;
@@ -30,12 +33,15 @@ export interface AttentionMergeArgs {
   /** Columns of partial. */
   readonly width: number;
   readonly up?: ValueUp;
+  /** Whether partial is the means of the splits, f16, as by subgroup matrices; else sums, f32. @default false */
+  readonly means?: boolean;
   /** [B, H·value]; without `up` value is width. */
   readonly out: View;
 }
 
 /**
- * out = up · (sum of the splits' parts) / (sum of the splits' sums).
+ * out = up · (sum of the splits' parts) / (sum of the splits' sums), the parts of
+ * splits as if all had the same maximum.
  *
  * @param arena Owns the parameters.
  * @param args Buffers and sizes.
@@ -45,11 +51,12 @@ export function attentionMerge(
   arena: Arena,
   args: AttentionMergeArgs,
 ): Dispatch[] {
-  const { batch, heads, splits, width, up, out } = args;
+  const { batch, heads, splits, width, up, out, means = false } = args;
   const { facts } = arena.gpu;
+  const partElement = means ? "f16" : "f32";
   const value4 = Math.ceil(width / 4);
-  const most = facts.software ? 16 : threadsFor(arena.gpu, batch * heads);
-  const lanes = facts.software ? 8 : 16;
+  const few = up === undefined ? batch * heads : batch * heads / 2;
+  const most = facts.software ? 16 : threadsFor(arena.gpu, few);
   const across = Math.min(most, powerOfTwo(value4));
   const slices = Math.min(
     16,
@@ -59,9 +66,18 @@ export function attentionMerge(
   );
   const threads = Math.max(across * slices, Math.min(most, 64));
   const rows = up === undefined ? 1 : rowsOf(batch, value4, splits, threads);
+  const value = up?.value ?? width;
+  const rowGroups = Math.ceil(batch / rows);
+  const sharers = up === undefined || facts.software
+    ? 1
+    : sharersOf(heads * rowGroups);
+  const upRows = sharers > 1 ? 1 : 2;
+  const lanes = facts.software ? 8 : Math.max(
+    16,
+    Math.min(32, threads * sharers * upRows / powerOfTwo(value)),
+  );
   const vector = width % 4 === 0;
   const upVector = up !== undefined && isVector(up.weight, width);
-  const value = up?.value ?? width;
   const upBytes = up === undefined
     ? 0
     : up.groups * value * width * ELEMENT_BYTES[up.weight.element];
@@ -78,20 +94,24 @@ export function attentionMerge(
       VL: across,
       VC: Math.ceil(value4 / across),
       SLICES: threads / across,
-      AHEAD: Math.min(4, powerOfTwo(Math.ceil(splits * across / threads))),
+      AHEAD: Math.min(
+        means ? 8 : 4,
+        powerOfTwo(Math.ceil(splits * across / threads)),
+      ),
       SPLITS_PADDED: powerOfTwo(splits),
       PARTIAL_VECTOR: vector,
       UP: up !== undefined,
       OUT: out.element,
       UP_VECTOR: upVector,
       LANES: lanes,
-      UP_ROWS: 2,
+      UP_ROWS: upRows,
+      MEANS: means,
       UP_AHEAD: Math.min(4, Math.ceil(value4 / lanes)),
     },
     bindings: {
       partial: {
         buffer: args.partial,
-        type: vector ? "array<vec4<f32>>" : "array<f32>",
+        type: vector ? `array<vec4<${partElement}>>` : `array<${partElement}>`,
         access: "read",
       },
       stats: { buffer: args.stats, type: "array<vec2<f32>>", access: "read" },
@@ -102,6 +122,7 @@ export function attentionMerge(
       batch: { u32: batch },
       heads: { u32: heads },
       splits: { u32: splits },
+      sharers: { u32: sharers },
       value: { u32: value },
       groups: { u32: up?.groups ?? 1 },
       rows_per_group: { u32: up?.rowsPerGroup ?? 0 },
@@ -111,8 +132,10 @@ export function attentionMerge(
       out_offset: { u32: out.offset },
       out_stride: { u32: out.stride },
     },
-    grid: [heads, Math.ceil(batch / rows), 1],
-    bytes: batch * heads * 4 * (splits * (width + 2) + value) + upBytes,
+    grid: [heads, rowGroups, sharers],
+    bytes: batch * heads *
+        (splits * (width * ELEMENT_BYTES[partElement] + 8) +
+          value * ELEMENT_BYTES[out.element]) + upBytes,
     flops: 2 * batch * heads * (splits * width +
       (up === undefined ? 0 : value * width)),
   })];
@@ -122,6 +145,13 @@ export function attentionMerge(
 function threadsFor(gpu: Gpu, workgroups: number): number {
   const limit = gpu.facts.limits.maxComputeInvocationsPerWorkgroup;
   return workgroups <= 64 && limit >= 1024 ? 1024 : 256;
+}
+
+/** Workgroups that share a head's up-projection: as many as keep a GPU busy. */
+function sharersOf(workgroups: number): number {
+  let sharers = 1;
+  while (sharers < 8 && 2 * sharers * workgroups <= BUSY) sharers *= 2;
+  return sharers;
 }
 
 /** Sequences of a workgroup: as many as share an up-projection within 30 KiB. */

@@ -2,7 +2,9 @@
 // up-projection where there is one. A workgroup takes one head of $ROWS
 // sequences, so that the head's up-projection is read once for all of them. Work
 // is parallel over splits too: weights by $SEGMENT threads a sequence, parts by $VL
-// threads along columns times $SLICES slices of splits, $AHEAD loads in flight.
+// threads along columns times $SLICES slices of splits, $AHEAD loads in flight. Where
+// that leaves processors idle, workgroups along z share the rows of the
+// up-projection, and each puts the splits together for itself.
 
 const LOWEST = -3.0e38;
 
@@ -19,13 +21,13 @@ var<workgroup> products: array<f32, $(THREADS * ROWS)>;
 
 fn load_partial(start: u32, c: u32) -> vec4<f32> {
 #if PARTIAL_VECTOR
-  return partial[start / 4u + c];
+  return vec4<f32>(partial[start / 4u + c]);
 #else
   var value = vec4<f32>();
-  if (4u * c < $(V)u) { value.x = partial[start + 4u * c]; }
-  if (4u * c + 1u < $(V)u) { value.y = partial[start + 4u * c + 1u]; }
-  if (4u * c + 2u < $(V)u) { value.z = partial[start + 4u * c + 2u]; }
-  if (4u * c + 3u < $(V)u) { value.w = partial[start + 4u * c + 3u]; }
+  if (4u * c < $(V)u) { value.x = f32(partial[start + 4u * c]); }
+  if (4u * c + 1u < $(V)u) { value.y = f32(partial[start + 4u * c + 1u]); }
+  if (4u * c + 2u < $(V)u) { value.z = f32(partial[start + 4u * c + 2u]); }
+  if (4u * c + 3u < $(V)u) { value.w = f32(partial[start + 4u * c + 3u]); }
   return value;
 #end
 }
@@ -99,7 +101,11 @@ fn main(
     for (var s = lane % $(SEGMENT)u; s < params.splits; s += $(SEGMENT)u) {
       let of_split = stats[first_part + s];
       let weight = select(0.0, exp2(of_split.x - top), of_split.y > 0.0);
+#if MEANS
+      weights[to + s] = weight * of_split.y;
+#else
       weights[to + s] = weight;
+#end
       sum += weight * of_split.y;
     }
     let scale = 1.0 / total(lane, sum);
@@ -150,7 +156,7 @@ fn main(
 #if UP
   let up_row = (head * params.groups / params.heads) * params.rows_per_group + params.first_row;
   let turn = lane % $(LANES)u;
-  for (var first = 0u; first < params.value; first += $(UP_ROWS * THREADS / LANES)u) {
+  for (var first = group.z * $(UP_ROWS * THREADS / LANES)u; first < params.value; first += params.sharers * $(UP_ROWS * THREADS / LANES)u) {
 #for p in 0..UP_ROWS
     let i$(p) = first + $(p * (THREADS / LANES))u + lane / $(LANES)u;
 #for r in 0..ROWS
@@ -186,7 +192,8 @@ fn main(
       let i = first + $(p * (THREADS / LANES))u + k;
       var sum = 0.0;
 #for l in 0..LANES
-      sum += products[r * $(THREADS)u + k * $(LANES)u + $(l)u];
+      // Each row begins elsewhere: a bank of workgroup memory serves one at a time.
+      sum += products[r * $(THREADS)u + k * $(LANES)u + ($(l)u + k) % $(LANES)u];
 #end
       if (i < params.value && first_row + r < params.batch) {
         out[params.out_offset + (first_row + r) * params.out_stride + head * params.value + i] = $OUT(sum);

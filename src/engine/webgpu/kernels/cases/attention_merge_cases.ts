@@ -3,7 +3,7 @@
 import type { Arena } from "../../device/gpu.ts";
 import { attentionMerge } from "../attention_merge.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
-import { type Element, padded } from "../kernel.ts";
+import { type Element, ELEMENT_BYTES, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 interface Shape {
@@ -12,6 +12,10 @@ interface Shape {
   readonly heads: number;
   readonly splits: number;
   readonly width: number;
+  /** Parts are means, f16. */
+  readonly means?: boolean;
+  /** @default "f32" */
+  readonly outElement?: Element;
   readonly up?: {
     readonly groups: number;
     readonly value: number;
@@ -58,6 +62,33 @@ const PARITY: readonly Shape[] = [
     up: { ...UP, element: "f16" },
   },
   {
+    label: "means, width 72, 37 splits, f16 out",
+    batch: 2,
+    heads: 2,
+    splits: 37,
+    width: 72,
+    means: true,
+    outElement: "f16",
+  },
+  {
+    label: "means, width 6",
+    batch: 1,
+    heads: 2,
+    splits: 3,
+    width: 6,
+    means: true,
+  },
+  {
+    label: "means, up f16, width 40, 9 sequences, f16 out",
+    batch: 9,
+    heads: 3,
+    splits: 4,
+    width: 40,
+    means: true,
+    outElement: "f16",
+    up: { ...UP, element: "f16" },
+  },
+  {
     label: "up f16, width 13",
     batch: 1,
     heads: 3,
@@ -70,13 +101,18 @@ const PARITY: readonly Shape[] = [
 function parityCase(shape: Shape): KernelCase {
   return {
     label: shape.label,
-    ...(shape.up?.element === "f16" ? { needs: ["f16"] } : {}),
+    ...(usesHalves(shape) ? { needs: ["f16"] } : {}),
     prepare: (arena, random) => prepare(shape, arena, random),
   };
 }
 
+function usesHalves({ up, means, outElement }: Shape): boolean {
+  return up?.element === "f16" || means === true || outElement === "f16";
+}
+
 function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
-  const { batch, heads, splits, width, up } = shape;
+  const { batch, heads, splits, width, up, means = false } = shape;
+  const { outElement = "f32" } = shape;
   const parts = batch * heads * splits;
   // Every third split is empty, never all of them.
   const isEmpty = (part: number) => part % splits % 3 === 1;
@@ -84,6 +120,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     rows: parts,
     width,
     poisoned: isEmpty,
+    element: means ? "f16" : "f32",
   });
   const tops = random.normal(parts, 9);
   const sums = random.normal(parts).map((z) => Math.exp(z));
@@ -104,7 +141,12 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
   });
   const value = up?.value ?? width;
   const stride = padded(heads * value);
-  const out = zeroRows(arena, { rows: batch, width: heads * value, stride });
+  const out = zeroRows(arena, {
+    rows: batch,
+    width: heads * value,
+    stride,
+    element: outElement,
+  });
   const expected = new Float64Array(batch * stride).fill(NaN);
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
@@ -114,6 +156,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
         (b * heads + h) * splits,
         splits,
         width,
+        means,
       );
       const upRow = Math.floor(h * groups / heads) * rowsPerGroup +
         (up?.firstRow ?? 0);
@@ -131,6 +174,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     heads,
     splits,
     width,
+    means,
     ...(up === undefined ? {} : {
       up: {
         weight: weight.view,
@@ -147,10 +191,11 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     outputs: [{
       name: "out",
       buffer: out.buffer,
-      element: "f32" as const,
+      element: outElement,
       expected,
       atol: 1e-5,
-      rtol: 5e-6,
+      // A half has 11 bits.
+      rtol: outElement === "f16" ? 6e-4 : 5e-6,
     }],
   };
 }
@@ -162,6 +207,7 @@ function mergedRow(
   firstPart: number,
   splits: number,
   width: number,
+  means: boolean,
 ): Float64Array {
   const parts = Array.from({ length: splits }, (_, s) => firstPart + s)
     .filter((part) => stats[2 * part + 1]! > 0);
@@ -172,7 +218,8 @@ function mergedRow(
     const weight = 2 ** (stats[2 * part]! - top);
     total += weight * stats[2 * part + 1]!;
     for (let c = 0; c < width; c++) {
-      mixed[c]! += weight * partial[part * width + c]!;
+      mixed[c]! += weight * partial[part * width + c]! *
+        (means ? stats[2 * part + 1]! : 1);
     }
   }
   return mixed.map((x) => x / total);
@@ -183,9 +230,12 @@ function benchCase(
   sizes: { heads: number; width: number; value?: number },
   batch: number,
   splits: number,
+  means = false,
 ): KernelCase {
+  const element = means ? "f16" : "f32";
+  const note = means ? " of means" : "";
   return {
-    label: `${label}, batch ${batch}, ${splits} splits`,
+    label: `${label}, batch ${batch}, ${splits} splits${note}`,
     ...(sizes.value === undefined ? {} : { needs: ["f16"] }),
     prepare(arena) {
       const { heads, width, value } = sizes;
@@ -193,12 +243,16 @@ function benchCase(
       const weightRows = { rows: heads * (value ?? 0), width };
       return {
         dispatches: attentionMerge(arena, {
-          partial: arena.buffer("partial", 4 * parts * width),
+          partial: arena.buffer(
+            "partial",
+            ELEMENT_BYTES[element] * parts * width,
+          ),
           stats: arena.upload("stats", new Float32Array(2 * parts).fill(1)),
           batch,
           heads,
           splits,
           width,
+          means,
           ...(value === undefined ? {} : {
             up: {
               weight: zeroRows(arena, { ...weightRows, element: "f16" }),
@@ -211,6 +265,7 @@ function benchCase(
           out: zeroRows(arena, {
             rows: batch,
             width: heads * (value ?? width),
+            element,
           }),
         }),
         outputs: [],
@@ -231,6 +286,18 @@ export const attentionMergeEntry: KernelEntry = {
     ...([[1, 64], [1, 128], [7, 38], [30, 17], [244, 1]] as const).map(
       ([batch, splits]) =>
         benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, splits),
+    ),
+    ...([
+      [1, 64],
+      [1, 128],
+      [7, 18],
+      [15, 8],
+      [30, 4],
+      [61, 2],
+      [122, 1],
+      [244, 1],
+    ] as const).map(([batch, splits]) =>
+      benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, splits, true)
     ),
     benchCase("SmolLM2-135M MLA", { heads: 9, width: 88, value: 64 }, 1, 64),
   ],

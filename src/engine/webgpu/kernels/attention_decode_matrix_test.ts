@@ -1,0 +1,279 @@
+// Decode attention by subgroup matrices on devices that have none: the kernel's text
+// runs as it is, its matrix functions replaced by loops.
+
+import { assert, assertEquals } from "@std/assert";
+import { requirement } from "../../../../tests/fixtures/requirements.ts";
+import { validateWgsl } from "../../../../tests/fixtures/validate_wgsl.ts";
+import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
+import { openGpu } from "../device/open_gpu.ts";
+import type { AttentionDecodeArgs } from "./attention_decode.ts";
+import { matrixDecodeUse } from "./attention_decode_matrix.ts";
+import {
+  type MatrixDecodeShape,
+  matrixLayout,
+} from "./attention_matrix_layout.ts";
+import {
+  MATRIX_DESIGNS,
+  type MatrixDesign,
+} from "./attention_matrix_tuning.ts";
+import {
+  latentSizes,
+  type MatrixDecodeCase,
+  matrixDecodeCase,
+} from "./cases/attention_decode_matrix_cases.ts";
+import { runCase } from "./cases/run_case.ts";
+import { dispatchOf, shaderOf, type View } from "./kernel.ts";
+
+// Of a result each lane holds 8 numbers in a row of its own, and others than those
+// it scales; so of a query's matrix it holds that row. Keys, weights and values are
+// multiplied before the next barrier: they are where they begin.
+const FUNCTIONS = `
+const SCORE = $(ROW_BLOCKS * COLUMNS * 8)u;
+var<private> ownLane: u32;
+var<private> queries: array<vec4<u32>, $(FRAGMENTS * 2)>;
+var<private> held: array<f32, $((ROW_BLOCKS * COLUMNS + 1) * 8)>;
+var<workgroup> shuffled: array<f32, 256>;
+
+fn half(unit: vec4<u32>, k: u32) -> f32 { return unpack2x16float(unit[k / 2u])[k % 2u]; }
+
+fn loadQuery(fragment: u32, offset: u32, stride: u32) -> u32 {
+  queries[fragment * 2u] = tile[offset + ownLane / 2u * stride];
+  queries[fragment * 2u + 1u] = tile[offset + ownLane / 2u * stride + 1u];
+  return fragment * 2u;
+}
+
+fn beginTile(offset: u32, stride: u32) -> u32 { return offset + (stride - LINE); }
+
+fn beginWeights(offset: u32, stride: u32) -> u32 { return offset + (stride - WEIGHT_LINE); }
+
+fn zeroed(result: u32) -> u32 {
+  for (var e = 0u; e < 8u; e++) { held[result + e] = 0.0; }
+  return result;
+}
+
+fn multiplyKeys(query: u32, key: u32, result: u32) -> u32 {
+  for (var e = 0u; e < 8u; e++) {
+    let line = key + (ownLane % 2u * 8u + e) * LINE;
+    for (var k = 0u; k < 16u; k++) {
+      held[result + e] += half(queries[query + k / 8u], k % 8u) * half(tile[line + k / 8u], k % 8u);
+    }
+  }
+  return result;
+}
+
+fn multiplyValues(weight: u32, value: u32, result: u32) -> u32 {
+  for (var k = 0u; k < 16u; k++) {
+    let unit = tile[value + k * LINE + ownLane % 2u];
+    let factor = f32(weights[weight + ownLane / 2u * WEIGHT_LINE + k]);
+    for (var e = 0u; e < 8u; e++) { held[result + e] += factor * half(unit, e); }
+  }
+  return result;
+}
+
+fn storeScores(offset: u32, result: u32, stride: u32) {
+  let at = offset + ownLane / 2u * stride + ownLane % 2u * 8u;
+  for (var e = 0u; e < 8u; e++) { scores[at + e] = held[result + e]; }
+}
+
+fn loadScores(result: u32, offset: u32, stride: u32) -> u32 {
+  let at = offset + ownLane / 2u * stride + ownLane % 2u * 8u;
+  for (var e = 0u; e < 8u; e++) { held[result + e] = scores[at + e]; }
+  return result;
+}
+
+fn shuffleXor(thread: u32, value: f32, mask: u32) -> f32 {
+  shuffled[thread] = value;
+  workgroupBarrier();
+  let other = shuffled[thread ^ mask];
+  workgroupBarrier();
+  return other;
+}
+`;
+
+const LEFT = "subgroup_matrix_left<f16, 16, 16>";
+const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
+const RESULT = "subgroup_matrix_result<f32, 16, 16>";
+
+const SUM = "$((a * COLUMNS + c) * 8)u";
+
+const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
+  [
+    `query$(f) = subgroupMatrixLoad<${LEFT}, row_major>(&tile, `,
+    "query$(f) = loadQuery($(f)u, ",
+  ],
+  [`subgroupMatrixLoad<${RIGHT}, col_major>(&tile, `, "beginTile("],
+  [`subgroupMatrixLoad<${RIGHT}, row_major>(&tile, `, "beginTile("],
+  [`subgroupMatrixLoad<${LEFT}, row_major>(&weights, `, "beginWeights("],
+  [
+    `subgroupMatrixLoad<${RESULT}, row_major>(&scores, `,
+    `loadScores(${SUM}, `,
+  ],
+  ["subgroupMatrixStore<row_major>(&scores, ", "storeScores("],
+  ["subgroupMatrixMultiplyAccumulate(query", "multiplyKeys(query"],
+  ["subgroupMatrixMultiplyAccumulate(weight", "multiplyValues(weight"],
+  [`var sum$(a)_$(c) = ${RESULT}()`, `var sum$(a)_$(c) = zeroed(${SUM})`],
+  [
+    `var score = ${RESULT}()`,
+    "var score = zeroed(SCORE)",
+  ],
+  ["subgroupShuffleXor(", "shuffleXor(thread, "],
+  ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
+  [
+    "  @builtin(subgroup_invocation_id) lane: u32,\n",
+    "  @builtin(local_invocation_index) index: u32,\n",
+  ],
+  [
+    "  let thread = subgroup * 32u + lane;\n",
+    "  let subgroup = index / 32u;\n  let lane = index % 32u;\n  ownLane = lane;\n  let thread = subgroup * 32u + lane;\n",
+  ],
+];
+
+/** The dispatch with emulated matrices. */
+function emulated(arena: Arena, args: AttentionDecodeArgs): Dispatch[] {
+  const use = matrixDecodeUse(args, args.matrix!, { bytes: 0, flops: 0 });
+  const replaced = (text: string) => {
+    let out = text;
+    for (const [from, to] of REPLACEMENTS) out = out.replaceAll(from, to);
+    return out;
+  };
+  const texts = [use.source, ...Object.values(use.constants).map(String)];
+  for (const [from] of REPLACEMENTS) {
+    assert(texts.some((text) => text.includes(from)), `no kernel has ${from}`);
+  }
+  const constants = Object.fromEntries(
+    Object.entries(use.constants).map(([name, value]) =>
+      [name, typeof value === "string" ? replaced(value) : value] as const
+    ),
+  );
+  const source = replaced(use.source) + FUNCTIONS;
+  return [dispatchOf(arena, { ...use, source, constants, needs: [] })];
+}
+
+const PIPE: MatrixDesign = {
+  tokens: 16,
+  buffers: 2,
+  rowBlocks: 2,
+  skips: false,
+};
+const BRANCH: MatrixDesign = { ...PIPE, skips: true };
+const SEQUENCE: MatrixDesign = {
+  tokens: 32,
+  buffers: 1,
+  rowBlocks: 2,
+  skips: true,
+};
+const SMALL = { heads: 17, rank: 64, rotary: 16, splits: 1 };
+
+const CASES: readonly MatrixDecodeCase[] = [
+  { ...SMALL, lengths: [40, 0], design: PIPE },
+  { ...SMALL, lengths: [47], splits: 2, design: BRANCH, spread: 12 },
+  { ...SMALL, lengths: [70], design: PIPE, spread: 12 },
+  { ...SMALL, lengths: [70, 3], splits: 2, design: SEQUENCE, spread: 12 },
+  // Every subgroup has two matrices of each block of heads.
+  { ...SMALL, heads: 32, rank: 136, rotary: 24, lengths: [20], design: PIPE },
+  {
+    ...SMALL,
+    heads: 9,
+    rank: 88,
+    lengths: [50],
+    design: { ...PIPE, rowBlocks: 1 },
+    spread: 12,
+  },
+  {
+    ...SMALL,
+    heads: 16,
+    lengths: [50],
+    splits: 3,
+    design: { ...SEQUENCE, rowBlocks: 1 },
+  },
+  {
+    ...SMALL,
+    heads: 20,
+    lengths: [40],
+    design: { ...SEQUENCE, tokens: 16, rowBlocks: 1 },
+    spread: 12,
+  },
+];
+
+Deno.test({
+  name: "matrixDecodeUse() attends as its text says",
+  ignore: requirement("deno-gpu").ignore,
+  async fn() {
+    const gpu = await openGpu({ provider: "deno" });
+    try {
+      for (const shape of CASES) {
+        const report = await runCase(gpu, matrixDecodeCase(shape, emulated));
+        assert(report.passed, `${report.label}: ${report.message}`);
+      }
+    } finally {
+      await gpu.destroy();
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "matrixDecodeUse() writes WGSL that Dawn takes, at the widths of real models",
+  ignore: requirement("dawn-gpu").ignore,
+  async fn() {
+    const dawn = { facts: { provider: "dawn" } } as Gpu;
+    const shaders = MATRIX_DESIGNS.flatMap((design) =>
+      [[512, 64], [448, 64], [256, 32], [88, 64], [64, 16]].map(
+        ([rank = 0, rotary = 0]) => {
+          const shape = { ...design, splits: 4 };
+          return shaderOf(
+            dawn,
+            matrixDecodeUse(argsOf(32, rank, rotary), shape, NOTHING),
+          );
+        },
+      )
+    );
+    const messages = await validateWgsl([...shaders, "fn main() { x = 1; }"]);
+    assert(messages.pop() !== "", "Dawn takes what is no WGSL");
+    assertEquals(messages, shaders.map(() => ""));
+  },
+});
+
+Deno.test("matrixLayout() stays within 48 KiB of workgroup memory", () => {
+  const most = 49152;
+  const bytes = (rank: number, design: MatrixDesign) => {
+    const shape: MatrixDecodeShape = { ...design, splits: 1 };
+    return matrixLayout(latentSizes(32, rank, 64), shape).bytes;
+  };
+  for (
+    const design of [PIPE, SEQUENCE, { ...SEQUENCE, rowBlocks: 1 } as const]
+  ) {
+    assert(bytes(512, design) <= most);
+  }
+  assert(bytes(960, PIPE) > most);
+  assert(bytes(960, { ...SEQUENCE, tokens: 16, rowBlocks: 1 }) <= most);
+});
+
+const NOTHING = { bytes: 0, flops: 0 };
+const NO_BUFFER = {} as GPUBuffer;
+
+function argsOf(
+  heads: number,
+  rank: number,
+  rotary: number,
+): AttentionDecodeArgs {
+  const view = (element: View["element"], stride: number): View => ({
+    buffer: NO_BUFFER,
+    element,
+    offset: 0,
+    stride,
+  });
+  return {
+    ...latentSizes(heads, rank, rotary),
+    query: view("f32", heads * (rank + rotary)),
+    first: view("f16", rank),
+    second: view("f16", rotary),
+    capacity: 64,
+    lengths: NO_BUFFER,
+    batch: 1,
+    splits: 4,
+    scale: 1,
+    partial: NO_BUFFER,
+    stats: NO_BUFFER,
+  };
+}

@@ -1,0 +1,193 @@
+// Both protocols of throughput through the command line, on the tiny synthetic
+// model: original and latent attention, caches of seeded numbers, several loads.
+// A CPU rasterizer will do; its figures are held against each other only.
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import type {
+  CellRecord,
+  ThroughputMetrics,
+} from "../src/experiment/record.ts";
+import { auditRecord } from "../src/experiment/record_audit.ts";
+import { parseCell } from "../src/experiment/record_schema.ts";
+import { requirement } from "./fixtures/requirements.ts";
+import { vulkanDriverEnv } from "./fixtures/vulkan_drivers.ts";
+
+const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
+
+const FILE = `
+name: tiny-speed
+model: synthetic:tiny
+engine: { name: webgpu, dtype: f32, software: true }
+variants:
+  - method: original
+  - method: mla-shape
+    qkRopeHeadDim: 16
+    kvLoraRank: 24
+measure:
+  contexts: [32, 64]
+  throughput:
+    cache: seeded
+    repetitions: 1
+    steps: 4
+    warmups: 0
+`;
+
+interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly records: readonly CellRecord[];
+}
+
+async function run(...set: readonly string[]): Promise<Run> {
+  const folder = await Deno.makeTempDir({ prefix: "throughput-" });
+  try {
+    const file = join(folder, "tiny-speed.yaml");
+    await Deno.writeTextFile(file, FILE);
+    const { tasks } = JSON.parse(
+      await Deno.readTextFile(join(ROOT, "deno.json")),
+    );
+    const out = join(folder, "run");
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...tasks.experiment.command.split(" ").slice(1),
+        file,
+        "--out",
+        out,
+        ...set.flatMap((assignment) => ["--set", assignment]),
+      ],
+      cwd: ROOT,
+      env: {
+        ...vulkanDriverEnv("deno"),
+        TRANSMLA_CACHE: join(folder, "cache"),
+        NO_COLOR: "1",
+      },
+      stdin: "null",
+    }).output();
+    const lines = (await Deno.readTextFile(join(out, "results.jsonl")).catch(
+      () => "",
+    )).split("\n").filter((line) => line !== "");
+    const decoder = new TextDecoder();
+    return {
+      code,
+      stdout: decoder.decode(stdout),
+      stderr: decoder.decode(stderr),
+      records: lines.map((line, i) => parseCell(JSON.parse(line), `line ${i}`)),
+    };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Cells of throughput that were measured, each sound. */
+function timed({ records }: Run) {
+  return records.flatMap((record) => {
+    if (record.measure !== "throughput" || !record.metrics) return [];
+    assertEquals(auditRecord(record), []);
+    return [{ ...record, metrics: record.metrics }];
+  });
+}
+
+function sum(parts: ThroughputMetrics["memory"]): number {
+  const { weightBytes, cacheBytes, scratchBytes } = parts!;
+  return weightBytes + cacheBytes + scratchBytes;
+}
+
+Deno.test({
+  name:
+    "decoding is timed with seeded caches, one sequence and as many as a budget holds",
+  ignore: requirement("deno-gpu").ignore,
+  fn: async () => {
+    const throughput = "measure.throughput";
+    const result = await run(
+      `${throughput}.batch=[1, auto]`,
+      `${throughput}.memoryBudget=[430KB, 4MB]`,
+      `${throughput}.memoryUtilization=0.5`,
+      `${throughput}.profile=true`,
+    );
+    assertEquals(result.code, 0, `${result.stdout}\n${result.stderr}`);
+    // Of both variants: 3 loads at 2 contexts; a conversion of one.
+    assertEquals(result.records.length, 2 * 6 + 1);
+    const oom = result.records.filter(({ status }) => status === "oom");
+    assertEquals(
+      oom.map(({ load, contextTokens }) => [
+        load?.memoryBudget,
+        contextTokens,
+      ]),
+      [["430KB", 32], ["430KB", 64], ["430KB", 32], ["430KB", 64]],
+    );
+    assertStringIncludes(oom[0]!.error!, " > 215000 B, 0.5 of 430000 B");
+    assertStringIncludes(oom[1]!.error!, "context 32 did not fit");
+    const cells = timed(result);
+    assertEquals(cells.length, 8);
+    for (const { metrics, load } of cells) {
+      const { memory, roofline, kernels, batchSize } = metrics;
+      assertEquals(metrics.prefillTokensPerSecond, undefined);
+      assertEquals(sum(memory), metrics.memoryBytes);
+      assert(roofline!.stepBytes < metrics.memoryBytes);
+      assert(roofline!.fraction > 0);
+      if (kernels !== undefined) {
+        assert(kernels.length > 5);
+        assert(kernels.every(({ seconds }) => seconds >= 0));
+      }
+      if (load!.batch === 1) {
+        assertEquals([batchSize, memory!.budgetBytes], [1, undefined]);
+        continue;
+      }
+      assertEquals(memory!.budgetBytes, 2_000_000);
+      // The largest: one sequence more would not fit.
+      assert(metrics.memoryBytes <= 2_000_000 && batchSize > 1);
+      assert(
+        metrics.memoryBytes + memory!.cacheBytes / batchSize +
+            memory!.scratchBytes > 2_000_000,
+      );
+    }
+    // A shorter cache a token, more sequences.
+    const many = cells.filter(({ load }) => load!.batch === "auto");
+    assertEquals(many.map(({ contextTokens }) => contextTokens), [
+      32,
+      64,
+      32,
+      64,
+    ]);
+    const [a, b, c, d] = many.map(({ metrics }) => metrics.batchSize);
+    assert(a! > b! && c! > d! && d! > b!);
+  },
+});
+
+Deno.test({
+  name: "whole requests are timed by samples that their record names",
+  ignore: requirement("deno-gpu").ignore,
+  fn: async () => {
+    const throughput = "measure.throughput";
+    const result = await run(
+      `${throughput}.workload=requests`,
+      `${throughput}.requests={ count: 3, countAt: { 32: 5 }, samples: 2 }`,
+      `${throughput}.memoryBudget=4MB`,
+    );
+    assertEquals(result.code, 0, `${result.stdout}\n${result.stderr}`);
+    assertStringIncludes(result.stdout, "output, tokens/s");
+    const cells = timed(result);
+    assertEquals(
+      cells.map(({ contextTokens, metrics: { batchSize, requests } }) => [
+        contextTokens,
+        batchSize,
+        requests?.count,
+        requests?.inputTokens,
+        requests?.outputTokens,
+        requests?.sampledSteps.map(({ contextTokens }) => contextTokens),
+      ]),
+      [1, 2].flatMap(() => [
+        [32, 5, 5, 16, 16, [18, 30]],
+        [64, 3, 3, 32, 32, [34, 62]],
+      ]),
+    );
+    for (const { load, metrics } of cells) {
+      assertEquals(load, undefined);
+      assert(metrics.prefillTokensPerSecond! > 0);
+      const { seconds, prefillSeconds } = metrics.requests!;
+      assert(prefillSeconds > 0 && seconds > prefillSeconds);
+    }
+  },
+});

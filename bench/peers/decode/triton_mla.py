@@ -12,10 +12,13 @@ import triton.language as tl
 # Heads and tokens of a tile, warps, pipeline stages; the fastest is taken.
 TILES = (
     (16, 32, 4, 2),
+    (16, 64, 4, 2),
     (32, 32, 4, 2),
+    (32, 32, 8, 2),
     (32, 64, 8, 2),
     (64, 32, 8, 2),
     (64, 64, 8, 1),
+    (64, 64, 8, 2),
 )
 
 # Programs that a split count aims at, per multiprocessor.

@@ -75,7 +75,6 @@ export function absorbCandidates(rows: number): AbsorbShape[] {
     shape(16, 2, 2, 8, 4),
     shape(16, 2, 4, 8, 4),
     shape(16, 4, 2, 8, 4),
-    shape(16, 1, 8, 8, 4),
     shape(16, 2, 4, 4, 4),
     shape(16, 4, 4, 4, 4),
   ];

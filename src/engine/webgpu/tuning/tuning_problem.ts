@@ -62,10 +62,12 @@ export interface PreparedProblem {
 export function distinctShapes(shapes: readonly object[]): TunedShape[] {
   const known = new Map<string, TunedShape>();
   for (const shape of shapes) {
-    const entries = Object.entries(shape).filter(([name, value]) =>
-      value !== undefined && !(name === "splits" && value === 1)
+    const entries = Object.entries(shape).filter(([, value]) =>
+      value !== undefined
     );
-    const key = contentKey(Object.fromEntries(entries));
+    const key = contentKey(Object.fromEntries(
+      entries.filter(([name, value]) => !(name === "splits" && value === 1)),
+    ));
     if (!known.has(key)) known.set(key, Object.fromEntries(entries));
   }
   return [...known.values()];

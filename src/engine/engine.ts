@@ -64,6 +64,7 @@ export interface CacheFill {
 export interface KernelTime {
   /** As in the engine's table of kernels, with what distinguishes its uses: "gemv qkvProj". */
   readonly name: string;
+  /** Its dispatches in the step. */
   readonly dispatches: number;
   /** On the device's clock, all its dispatches together. */
   readonly seconds: number;

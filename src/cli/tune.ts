@@ -6,7 +6,10 @@ import { copyBandwidth } from "../engine/webgpu/device/copy_bandwidth.ts";
 import type { Gpu, GpuProvider } from "../engine/webgpu/device/gpu.ts";
 import { openGpu } from "../engine/webgpu/device/open_gpu.ts";
 import { ignoreTuned } from "../engine/webgpu/kernels/tuned.ts";
-import type { TuningTable } from "../engine/webgpu/kernels/tuning_table.ts";
+import type {
+  TunedShape,
+  TuningTable,
+} from "../engine/webgpu/kernels/tuning_table.ts";
 import {
   modelProblems,
   type TuningScope,
@@ -50,7 +53,7 @@ where it gives the same numbers as the default.
 } (default: llama-2-7b)
   --latent R+M        latent attention to tune for, rank and rotary dims (default: 512+64)
   --only FAMILY,...   gemm, gemv, attention (default: all)
-  --batches N,...     sequences decoded together (default: 1,2,7,15,30,61,122,244)
+  --batches N,...     sequences decoded together (default: 1,2,4,7,8,15,30,61,122,244)
   --contexts N,...    tokens in their caches (default: 1024,2048,4096,8192,16384,32768)
   --prefill N         rows of a prefill, 0 for none (default: 2048)
   --time-limit SEC    stop then, with the best so far; the most valuable come first
@@ -177,12 +180,12 @@ async function tuneAll(
 }
 
 function tableOf(gpu: Gpu, solved: readonly SolvedProblem[]): TuningTable {
-  const kernels: Record<
-    string,
-    Record<string, TuningTable["kernels"][string][string]>
-  > = {};
-  for (const { problem: { kernel, key }, solution } of solved) {
-    (kernels[kernel] ??= {})[key] = solution.shape;
+  const kernels: Record<string, Record<string, TunedShape>> = {};
+  for (const { problem, solution } of solved) {
+    const tables = problem.tables(solution.shape);
+    for (const [kernel, shape] of Object.entries(tables)) {
+      (kernels[kernel] ??= {})[problem.key] = shape;
+    }
   }
   return tableWith(gpu.facts, kernels);
 }
@@ -223,12 +226,12 @@ function settingsOf(flags: Flags): Settings {
     scope: {
       element: "f16",
       latent: { rank, rotary },
-      batches: numbersOf(flags, "batches", "1,2,7,15,30,61,122,244"),
+      batches: numbersOf(flags, "batches", "1,2,4,7,8,15,30,61,122,244"),
       contexts: numbersOf(
         flags,
         "contexts",
         "1024,2048,4096,8192,16384,32768",
-      ),
+      ).sort((a, b) => a - b),
       prefillRows: integerFlag(flags, "prefill", 0) ?? 2048,
     },
     families: listOf(flags, "only", FAMILIES.join(",")).map((name) =>

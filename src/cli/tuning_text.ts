@@ -63,7 +63,9 @@ export function describeCandidates(
   return [
     `${sizes.length} sizes, ${count} shapes`,
     ...sizes.flatMap(({ kernel, key, share, shapes }) => [
-      `${kernel} ${key}  ${shapes.length} shapes, ${percent(share)} of a step`,
+      `${kernel} ${key}  ${shapes.length} shapes, worth ${
+        share.toFixed(2)
+      } steps`,
       ...shapes.map((shape) => `  ${describeShape(shape)}`),
     ]),
   ].join("\n");

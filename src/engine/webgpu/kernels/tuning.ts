@@ -1,6 +1,8 @@
 // Shares of decode attention, and threads of reductions, by device and size.
 
 import type { Gpu } from "../device/gpu.ts";
+import { tuned } from "./tuned.ts";
+import { attentionKey } from "./tuning_keys.ts";
 
 /** Decode attention of a batch. */
 export interface AttentionSize {
@@ -24,13 +26,24 @@ const MOST_SPLITS = 128;
 /**
  * Shares of the keys that decode attention works on side by side.
  *
- * @param _gpu The device.
+ * @param gpu The device.
  * @param size The batch.
  */
 export function attentionSplits(
-  _gpu: Gpu,
-  { batch, capacity, groups }: AttentionSize,
+  gpu: Gpu,
+  { kind, batch, capacity, groups }: AttentionSize,
 ): number {
+  const key = attentionKey({
+    kind: kind === "mla" ? "mla" : "gqa",
+    batch: batch * groups,
+    context: capacity,
+  });
+  const found = tuned<{ readonly splits: number }>(
+    gpu,
+    "attention_decode_lanes",
+    key,
+  );
+  if (found !== undefined) return found.splits;
   const wanted = Math.ceil(BUSY_WORKGROUPS / (batch * groups));
   const useful = Math.ceil(capacity / LEAST_KEYS);
   return Math.max(1, Math.min(wanted, useful, MOST_SPLITS));

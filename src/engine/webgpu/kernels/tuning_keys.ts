@@ -54,6 +54,7 @@ export function gemvKey(
 export function attentionKey(
   { kind, batch, context }: {
     readonly kind: "mla" | "gqa";
+    /** Sequences; times the groups of keys that each has. */
     readonly batch: number;
     /** Tokens that a sequence has room for. */
     readonly context: number;

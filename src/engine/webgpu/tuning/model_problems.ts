@@ -4,8 +4,8 @@
 import type { ModelConfig } from "../../../model/config.ts";
 import { fusedStepRows } from "../kernels/gemv_tuning.ts";
 import type { Gpu } from "../device/gpu.ts";
-import type { Element } from "../kernels/kernel.ts";
-import { latentProblem } from "./attention_problems.ts";
+import { type Element, ELEMENT_BYTES } from "../kernels/kernel.ts";
+import { attentionProblem } from "./attention_problems.ts";
 import { gemmProblem, gemvProblem } from "./product_problems.ts";
 import type { TuningProblem } from "./tuning_problem.ts";
 
@@ -17,13 +17,14 @@ export interface TuningScope {
   /** Latent attention that the model is converted to. */
   readonly latent: { readonly rank: number; readonly rotary: number };
   readonly batches: readonly number[];
+  /** Ascending. */
   readonly contexts: readonly number[];
   /** Rows of a prefill; 0: none. */
   readonly prefillRows: number;
 }
 
-/** Keys of all sequences that a budget of memory has room for: the paper's batches at its contexts. */
-const CACHED_TOKENS = 2 ** 18;
+/** Bytes of a layer's cache in the paper's smallest budget, less the weights. */
+const CACHED_BYTES = 2 ** 18 * 1152;
 
 /** A GPU's memory and arithmetic, for what a problem is worth; nothing is measured by them. */
 const BYTES_PER_SECOND = 3e12;
@@ -45,8 +46,13 @@ interface Part {
 export function modelProblems(gpu: Gpu, scope: TuningScope): TuningProblem[] {
   const problems = new Map<string, TuningProblem>();
   const steps = [
-    ...scope.batches.map((batch) => stepParts(gpu, scope, batch)),
-    ...(scope.prefillRows > 0 ? [prefillParts(scope)] : []),
+    ...scope.batches.flatMap((batch) => [
+      ...stepsOf(gpu, scope, batch, undefined),
+      ...stepsOf(gpu, scope, batch, scope.latent),
+    ]),
+    ...(scope.prefillRows > 0
+      ? [prefillParts(scope, undefined), prefillParts(scope, scope.latent)]
+      : []),
   ];
   for (const parts of steps) {
     const total = parts.reduce((sum, part) => sum + timeOf(part), 0);
@@ -77,7 +83,9 @@ interface Matrix {
   readonly form: "scaled" | "residual" | "gated";
 }
 
-function matricesOf({ config, latent }: TuningScope): Matrix[] {
+type Latent = TuningScope["latent"] | undefined;
+
+function matricesOf({ config }: TuningScope, latent: Latent): Matrix[] {
   const {
     hiddenSize: D,
     intermediateSize: I,
@@ -86,16 +94,12 @@ function matricesOf({ config, latent }: TuningScope): Matrix[] {
     numKeyValueHeads: G,
     headDim: d,
   } = config;
-  const { rank, rotary } = latent;
-  return [
-    { height: (H + 2 * G) * d, width: D, times, form: "scaled" },
+  const projection = latent === undefined
+    ? (H + 2 * G) * d
     // Queries with a rotary part of their own, and the latent.
-    {
-      height: H * (d + rotary) + rank + rotary,
-      width: D,
-      times,
-      form: "scaled",
-    },
+    : H * (d + latent.rotary) + latent.rank + latent.rotary;
+  return [
+    { height: projection, width: D, times, form: "scaled" },
     { height: D, width: H * d, times, form: "residual" },
     { height: 2 * I, width: D, times, form: "gated" },
     { height: D, width: I, times, form: "residual" },
@@ -103,52 +107,64 @@ function matricesOf({ config, latent }: TuningScope): Matrix[] {
   ];
 }
 
-function stepParts(gpu: Gpu, scope: TuningScope, batch: number): Part[] {
-  const { element } = scope;
-  const products = matricesOf(scope).map(
-    ({ height, width, times, form }): Part => {
-      const size = { rows: batch, height, width, element };
-      return {
-        times,
-        problem: (share) =>
-          batch <= fusedStepRows(gpu)
-            ? gemvProblem(size, form, share)
-            : gemmProblem(size, share),
-      };
-    },
-  );
-  return [...products, ...attentionParts(scope, batch)];
-}
-
-function attentionParts(
-  { config, element, latent, contexts }: TuningScope,
+/** A step at each of the contexts that a batch is decoded at. */
+function stepsOf(
+  gpu: Gpu,
+  scope: TuningScope,
   batch: number,
-): Part[] {
-  const most = 2 ** Math.floor(Math.log2(CACHED_TOKENS / batch));
+  latent: Latent,
+): Part[][] {
+  const { config, element, contexts } = scope;
+  const { numAttentionHeads, numKeyValueHeads, headDim, numHiddenLayers } =
+    config;
+  const width = latent === undefined
+    ? 2 * numKeyValueHeads * headDim
+    : latent.rank + latent.rotary;
+  const most = CACHED_BYTES / (batch * width * ELEMENT_BYTES[element]);
+  // A batch is as large as its context allows; one sequence has any.
   const used = batch === 1
     ? contexts
-    : contexts.filter((context) => context === Math.min(most, 2 ** 15));
-  return used.map((context): Part => ({
-    times: config.numHiddenLayers / used.length,
-    problem: (share) =>
-      latentProblem(
-        {
-          heads: config.numAttentionHeads,
-          groups: config.numKeyValueHeads,
-          value: config.headDim,
-          ...latent,
+    : contexts.filter((context) => context <= most).slice(-1);
+  return used.map((context) => [
+    ...productParts(gpu, scope, batch, latent),
+    {
+      times: numHiddenLayers,
+      problem: (share) =>
+        attentionProblem({
+          heads: numAttentionHeads,
+          groups: numKeyValueHeads,
+          value: headDim,
+          ...(latent && { latent }),
           element,
           batch,
           context,
-        },
-        share,
-      ),
-  }));
+        }, share),
+    },
+  ]);
 }
 
-function prefillParts(scope: TuningScope): Part[] {
+function productParts(
+  gpu: Gpu,
+  scope: TuningScope,
+  batch: number,
+  latent: Latent,
+): Part[] {
+  const { element } = scope;
+  return matricesOf(scope, latent).map(({ height, width, times, form }) => {
+    const size = { rows: batch, height, width, element };
+    return {
+      times,
+      problem: (share) =>
+        batch <= fusedStepRows(gpu)
+          ? gemvProblem(size, form, share)
+          : gemmProblem(size, share),
+    };
+  });
+}
+
+function prefillParts(scope: TuningScope, latent: Latent): Part[] {
   const { prefillRows: rows, element } = scope;
-  return matricesOf(scope).map(({ height, width, times }) => ({
+  return matricesOf(scope, latent).map(({ height, width, times }) => ({
     times,
     problem: (share) => gemmProblem({ rows, height, width, element }, share),
   }));

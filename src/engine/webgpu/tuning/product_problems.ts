@@ -53,6 +53,7 @@ export function gemmProblem(size: ProductSize, share: number): TuningProblem {
         // A software adapter has one tile.
         ...gpu.facts.software ? [] : gemmCandidates(gpu, size),
       ]),
+    tables: (shape) => ({ gemm: shape }),
     prepare(arena) {
       const xElement = gemmInput(arena.gpu, element);
       const x = seededRows(arena, rows, width, xElement, 1, 1);
@@ -96,6 +97,7 @@ export function gemvProblem(
       distinctShapes(
         gemvCandidates(gpu, { columns: rows, height, width, form }),
       ),
+    tables: (shape) => ({ gemv: shape }),
     prepare(arena) {
       const half: Element = element === "f16" ? "f16" : "f32";
       const x = seededRows(arena, rows, width, half, 1, 1);

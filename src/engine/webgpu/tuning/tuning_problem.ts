@@ -19,13 +19,13 @@ export type TunedFamily = "gemm" | "gemv" | "attention";
 /** One size of one kernel. */
 export interface TuningProblem {
   readonly family: TunedFamily;
-  /** Where the table keeps it. */
   readonly kernel: string;
+  /** Where tables keep it. */
   readonly key: string;
   /** Bytes that must move and operations that must be done. */
   readonly bytes: number;
   readonly flops: number;
-  /** Of the time of the steps that it is part of: what tuning it is worth. */
+  /** Of the time of the steps that it is part of, summed over them: what tuning it is worth. */
   readonly share: number;
   /** Bytes of its inputs, once. */
   readonly inputBytes: number;
@@ -34,6 +34,8 @@ export interface TuningProblem {
    * @returns Shapes that it can run, the default first; empty where it has but one way.
    */
   shapes(gpu: Gpu): readonly TunedShape[];
+  /** Shapes by the kernels whose tables keep one of shapes(). */
+  tables(shape: TunedShape): Readonly<Record<string, TunedShape>>;
   /**
    * Makes inputs.
    *

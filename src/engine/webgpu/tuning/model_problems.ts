@@ -29,6 +29,8 @@ const CACHED_BYTES = 2 ** 18 * 1152;
 /** A GPU's memory and arithmetic, for what a problem is worth; nothing is measured by them. */
 const BYTES_PER_SECOND = 3e12;
 const FLOPS_PER_SECOND = 1.5e14;
+/** Of a dispatch, however small. */
+const START_SECONDS = 5e-6;
 
 /** What a problem takes of a step. */
 interface Part {
@@ -71,8 +73,8 @@ export function modelProblems(gpu: Gpu, scope: TuningScope): TuningProblem[] {
 
 function timeOf({ times, problem }: Part): number {
   const { bytes, flops } = problem(0);
-  return times *
-    Math.max(bytes / BYTES_PER_SECOND, flops / FLOPS_PER_SECOND);
+  const limit = Math.max(bytes / BYTES_PER_SECOND, flops / FLOPS_PER_SECOND);
+  return times * (limit + START_SECONDS);
 }
 
 /** A matrix that all layers have, or the head. */

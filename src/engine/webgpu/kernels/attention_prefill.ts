@@ -8,7 +8,12 @@ import {
   LOADS_SOURCE,
   viewBinding,
 } from "./attention_views.ts";
-import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
+import {
+  type MatrixPrefillShape,
+  matrixPrefillUse,
+  prefillBytes,
+} from "./attention_prefill_matrix.ts";
+import { dispatchOf, readWgsl, type View } from "./kernel.ts";
 import { fillTemplate } from "./template.ts";
 
 const SOURCE = readWgsl("attention_prefill.wgsl", import.meta.url);
@@ -47,6 +52,8 @@ export interface AttentionPrefillArgs extends AttentionViews {
   readonly scores?: number;
   /** @default prefillTile() */
   readonly tile?: PrefillTile;
+  /** By subgroup matrices, in this shape; queries and weights are then rounded to f16. */
+  readonly matrix?: MatrixPrefillShape;
 }
 
 /**
@@ -94,13 +101,16 @@ export function prefillTile(
  * @param arena Owns the parameters.
  * @param args Views and sizes.
  * @returns The dispatch.
- * @throws {RangeError} If rotaryKey is missing.
+ * @throws {RangeError} If rotaryKey is missing, or views or widths do not allow matrices that were asked for.
  */
 export function attentionPrefill(
   arena: Arena,
   args: AttentionPrefillArgs,
 ): Dispatch[] {
-  const { nope, rotary, value, values, out, heads, lse } = args;
+  const { nope, rotary, value, values, out, heads, lse, matrix } = args;
+  if (matrix !== undefined) {
+    return [dispatchOf(arena, matrixPrefillUse(args, matrix))];
+  }
   const tile = args.tile ?? prefillTile(arena.gpu, nope + rotary, value);
   const loads = keyLoads(args);
   const valueVector = isVector(values, value, args.valueGroupStride);
@@ -143,9 +153,7 @@ export function attentionPrefill(
       blocks_per_tile: { u32: blocksPerTile },
     },
     grid: [blocks, heads, 1],
-    bytes: args.tileCount * args.tileRows *
-      (heads * (4 * (nope + rotary) + ELEMENT_BYTES[out.element] * value) +
-        args.groups * (nope + value) * ELEMENT_BYTES[args.key.element]),
+    bytes: prefillBytes(args),
     flops: 2 * scores * heads * (nope + rotary + value),
   })];
 }

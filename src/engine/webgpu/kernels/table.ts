@@ -7,6 +7,7 @@ import { attentionDecodeEntry } from "./cases/attention_decode_cases.ts";
 import { attentionDecodeMatrixEntry } from "./cases/attention_decode_matrix_cases.ts";
 import { attentionMergeEntry } from "./cases/attention_merge_cases.ts";
 import { attentionPrefillEntry } from "./cases/attention_prefill_cases.ts";
+import { attentionPrefillMatrixEntry } from "./cases/attention_prefill_matrix_cases.ts";
 import { attentionSumsEntry } from "./cases/attention_sums_cases.ts";
 import { rotateStoreEntry } from "./cases/rotate_store_cases.ts";
 import { crossEntropyEntry } from "./cases/cross_entropy_cases.ts";
@@ -40,6 +41,7 @@ export const KERNELS: readonly KernelEntry[] = [
   attentionDecodeMatrixEntry,
   attentionMergeEntry,
   attentionPrefillEntry,
+  attentionPrefillMatrixEntry,
   attentionSumsEntry,
   rotateStoreEntry,
 ];

@@ -10,6 +10,9 @@ import { allocateScratchCache } from "./kv_cache.ts";
 import { type LayerWork, type PassPlan, recordPass } from "./pass_plan.ts";
 import { concatenated, layOut, uploadLayout } from "./row_layout.ts";
 
+/** Query rows of a tile of attention: the order of its sums of weights hangs on it. */
+const TILE_ROWS = 64;
+
 /** What a pass of calibration is asked for. */
 export interface MomentsRequest {
   /** Whole sequences of one pass. */
@@ -151,7 +154,7 @@ function recordMoments(
   },
 ): Omit<Recorded, "key" | "arena"> {
   const spans = lengths.map((length) => ({ past: 0, length }));
-  const layout = uploadLayout(arena, layOut(spans));
+  const layout = uploadLayout(arena, layOut(spans, TILE_ROWS));
   const { rows, longest } = layout;
   const heads = Math.max(...model.layers.map(({ form }) => form.heads));
   const lse = withAttention ? arena.buffer("lse", rows * heads * 4) : undefined;

@@ -2,7 +2,11 @@
 // recorded once for a layout; only the token ids change from run to run.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
-import { attentionPrefill } from "../kernels/attention_prefill.ts";
+import {
+  attentionPrefill,
+  type AttentionPrefillArgs,
+} from "../kernels/attention_prefill.ts";
+import { matrixPrefillShape } from "../kernels/attention_prefill_matrix.ts";
 import type { AttentionViews } from "../kernels/attention_views.ts";
 import { embed } from "../kernels/embed.ts";
 import { gatedSilu } from "../kernels/gated_silu.ts";
@@ -212,7 +216,7 @@ function recordAttention(
       : form.nope,
     ...(form.rotary === 0 ? {} : { rotaryKey: isMla ? second! : first }),
   };
-  dispatches.push(...attentionPrefill(arena, {
+  const args: AttentionPrefillArgs = {
     ...inputs,
     value: form.value,
     values: isMla ? { ...expanded!, offset: form.groups * form.nope } : second!,
@@ -224,7 +228,17 @@ function recordAttention(
     scores: layout.scores,
     out: scratch.heads,
     ...(lse === undefined ? {} : { lse }),
-  }));
+  };
+  // Where products read halves, attention may as well.
+  const matrix = scratch.heads.element === "f16"
+    ? matrixPrefillShape(arena.gpu, args)
+    : undefined;
+  dispatches.push(
+    ...attentionPrefill(
+      arena,
+      matrix === undefined ? args : { ...args, matrix },
+    ),
+  );
   return { dispatches, inputs };
 }
 

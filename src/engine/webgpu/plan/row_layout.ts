@@ -2,8 +2,8 @@
 
 import type { Arena } from "../device/gpu.ts";
 
-/** Query rows of a tile of prefill attention: its workgroups cut it further. */
-const TILE_ROWS = 64;
+/** Query rows of a tile of prefill attention, the most that a workgroup takes: others cut it further. */
+const TILE_ROWS = 128;
 
 /** Tokens of one sequence in a pass. */
 export interface Span {

@@ -27,6 +27,8 @@ export interface AttentionShape {
   readonly rotaryFirst?: boolean;
   /** One key of all groups. @default false */
   readonly sharedKeys?: boolean;
+  /** Queries, their scale in them, are f16 where they are multiplied. @default false */
+  readonly halfQueries?: boolean;
   /** Elements before queries, keys and values, and from a row's end to the next. @default 0 */
   readonly gap?: number;
 }
@@ -96,6 +98,11 @@ export function attentionProblem(
   const keyGroupStride = shape.sharedKeys ? 0 : nope;
   const rotaryKey = rotary > 0 ? matrix(rotary, rotaryElement) : undefined;
   const values = matrix(groups * value, valueElement);
+  const factor = Math.fround(scale * Math.LOG2E);
+  const queryAt = (row: number, column: number) =>
+    shape.halfQueries
+      ? Math.f16round(Math.fround(query.at(row, column) * factor)) / Math.LOG2E
+      : query.at(row, column) * scale;
   const queryNope = shape.rotaryFirst ? rotary : 0;
   const queryRotary = shape.rotaryFirst ? 0 : nope;
   const group = (head: number) => Math.floor(head * groups / heads);
@@ -127,14 +134,14 @@ export function attentionProblem(
         const cacheRow = sequence * capacity + j;
         let sum = 0;
         for (let c = 0; c < nope; c++) {
-          sum += query.at(row, start + queryNope + c) *
+          sum += queryAt(row, start + queryNope + c) *
             key.at(cacheRow, group(head) * keyGroupStride + c);
         }
         for (let c = 0; c < rotary; c++) {
-          sum += query.at(row, start + queryRotary + c) *
+          sum += queryAt(row, start + queryRotary + c) *
             rotaryKey!.at(cacheRow, c);
         }
-        return sum * scale;
+        return sum;
       });
     },
     valueAt: (row, head, position, c) =>

@@ -154,7 +154,7 @@ function recordMoments(
   },
 ): Omit<Recorded, "key" | "arena"> {
   const spans = lengths.map((length) => ({ past: 0, length }));
-  const layout = uploadLayout(arena, layOut(spans, TILE_ROWS));
+  const layout = uploadLayout(arena, layOut(spans, TILE_ROWS, "rows"));
   const { rows, longest } = layout;
   const heads = Math.max(...model.layers.map(({ form }) => form.heads));
   const lse = withAttention ? arena.buffer("lse", rows * heads * 4) : undefined;

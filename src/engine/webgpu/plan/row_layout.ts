@@ -24,7 +24,7 @@ export interface RowLayout {
   readonly rowSequence: Uint32Array;
   /** Position of each row in its sequence, [R]. */
   readonly rowPosition: Uint32Array;
-  /** Query tiles: sequence, first row, rows, position of the first row; [tiles, 4]. */
+  /** Query tiles: sequence, first row, rows, position of the first row; [tiles, 4]. Ordered by the keys they see, or by row. */
   readonly tiles: Uint32Array;
   readonly tileRows: number;
   /** Keys that all rows see together. */
@@ -45,16 +45,18 @@ export interface GpuRowLayout
  *
  * @param spans Their tokens in this pass, none empty.
  * @param tileRows Most rows of a query tile.
+ * @param order Of query tiles: "keys" has those that see most keys last, where attention begins.
  * @returns Tables of all rows and tiles.
  */
 export function layOut(
   spans: readonly Span[],
   tileRows: number = TILE_ROWS,
+  order: "keys" | "rows" = "keys",
 ): RowLayout {
   const rows = spans.reduce((sum, { length }) => sum + length, 0);
   const rowSequence = new Uint32Array(rows);
   const rowPosition = new Uint32Array(rows);
-  const tiles: number[] = [];
+  const tiles: number[][] = [];
   let row = 0;
   for (const [sequence, { past, length }] of spans.entries()) {
     for (let i = 0; i < length; i++) {
@@ -62,23 +64,33 @@ export function layOut(
       rowPosition[row + i] = past + i;
     }
     for (let i = 0; i < length; i += tileRows) {
-      tiles.push(sequence, row + i, Math.min(tileRows, length - i), past + i);
+      tiles.push([
+        sequence,
+        row + i,
+        Math.min(tileRows, length - i),
+        past + i,
+      ]);
     }
     row += length;
   }
+  if (order === "keys") tiles.sort((a, b) => keysOf(a) - keysOf(b));
   return {
     spans,
     rows,
     longest: Math.max(...spans.map(({ past, length }) => past + length)),
     rowSequence,
     rowPosition,
-    tiles: Uint32Array.from(tiles),
+    tiles: Uint32Array.from(tiles.flat()),
     tileRows,
     scores: spans.reduce(
       (sum, { past, length }) => sum + length * (past + (length + 1) / 2),
       0,
     ),
   };
+}
+
+function keysOf([, , rows = 0, position = 0]: readonly number[]): number {
+  return position + rows;
 }
 
 /** Uploads a layout. */

@@ -3,6 +3,8 @@
 // which it is used.
 
 import type { Gpu } from "../device/gpu.ts";
+import { hasMatrices } from "./gemm_tile.ts";
+import type { Element } from "./kernel.ts";
 import { tuned } from "./tuned.ts";
 import { gemvKey } from "./tuning_keys.ts";
 
@@ -183,19 +185,56 @@ function foldedShape(size: GemvSize, subgroups: boolean): GemvShape {
   return { subgroups, threads, rows, unroll: columns <= 8 ? 2 : 1 };
 }
 
-/** Rows of x up to which linear() takes gemv(), with a prologue or without. */
-export function gemvRows(prologue: "norm" | "gatedSilu" | undefined): number {
+/** Rows of x that gemv() is compiled for at most. */
+export const MOST_GEMV_ROWS = 8;
+
+/** Of the tables: how many rows of x gemv() is the faster for, by element type of W. */
+export const GEMV_ROWS_KERNEL = "gemv_rows";
+
+/**
+ * Rows of x up to which gemv() is faster than gemm().
+ *
+ * @param gpu The device.
+ * @param element Of W.
+ */
+export function gemvRows(gpu: Gpu, element: Element): number {
+  const found = tuned<{ readonly rows: number }>(
+    gpu,
+    GEMV_ROWS_KERNEL,
+    element,
+  );
+  if (found !== undefined) return Math.min(found.rows, MOST_GEMV_ROWS);
+  // On an H100, matrices multiply 17 rows in the time in which gemv() does 7.
+  return element === "f16" && !gpu.facts.software && hasMatrices(gpu)
+    ? 4
+    : MOST_GEMV_ROWS;
+}
+
+/**
+ * Rows of x up to which linear() takes gemv() with a prologue.
+ *
+ * @param gpu The device.
+ * @param element Of W.
+ * @param prologue What happens to x on the way in.
+ */
+export function foldedRows(
+  gpu: Gpu,
+  element: Element,
+  prologue: "norm" | "gatedSilu" | undefined,
+): number {
   // Every group computes the gate of all of x again: two rows are the most that
   // this is worth.
-  return prologue === "gatedSilu" ? 2 : 8;
+  const most = prologue === "gatedSilu" ? 2 : MOST_GEMV_ROWS;
+  return Math.min(most, gemvRows(gpu, element));
 }
 
 /**
  * Sequences up to which a decode step is made of gemv() alone.
  *
  * @param gpu The device.
+ * @param element Of the weights.
  * @returns 0 where gemv() lacks what that takes.
  */
-export function fusedStepRows(gpu: Gpu): number {
-  return hasFusedGemv(gpu) ? 8 : 0;
+export function fusedStepRows(gpu: Gpu, element: Element): number {
+  return hasFusedGemv(gpu) ? gemvRows(gpu, element) : 0;
 }

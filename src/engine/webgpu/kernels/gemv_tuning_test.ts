@@ -1,11 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Gpu } from "../device/gpu.ts";
 import {
+  foldedRows,
   fusedStepRows,
   gemvCandidates,
   type GemvForm,
+  gemvRows,
   gemvShape,
 } from "./gemv_tuning.ts";
+import { useTables } from "./tuned.ts";
+import { TUNING_FORMAT, type TuningTable } from "./tuning_table.ts";
 
 const FORMS: readonly GemvForm[] = [
   "plain",
@@ -25,7 +29,23 @@ Deno.test("gemvShape() shares rows by workgroups where subgroups vary in size", 
   } as const;
   assert(gemvShape(gpuOf(32), size).subgroups);
   assert(!gemvShape(gpuOf(0), size).subgroups);
-  assertEquals(fusedStepRows(gpuOf(0)), 0);
+  assertEquals(fusedStepRows(gpuOf(0), "f16"), 0);
+});
+
+Deno.test("gemvRows() are fewer where matrices multiply halves", () => {
+  assertEquals(gemvRows(gpuOf(32), "f16"), 8);
+  const gpu = gpuOf(32);
+  const matrices = {
+    ...gpu,
+    features: { ...gpu.features, subgroupMatrix: true },
+  };
+  assertEquals(gemvRows(matrices, "f16"), 4);
+  assertEquals(fusedStepRows(matrices, "f16"), 4);
+  assertEquals(gemvRows(matrices, "f32"), 8);
+  assertEquals(foldedRows(matrices, "f16", "gatedSilu"), 2);
+  const table = tableWith(matrices.facts, { gemv_rows: { f16: { rows: 1 } } });
+  useTables(matrices, [{ name: "own", table }]);
+  assertEquals(foldedRows(matrices, "f16", "gatedSilu"), 1);
 });
 
 Deno.test("gemvShape() keeps the sums of a workgroup in its memory", () => {
@@ -52,6 +72,21 @@ Deno.test("gemvCandidates() are few, differ, and begin with the chosen one", () 
     }
   }
 });
+
+function tableWith(
+  { name: adapter, provider }: Gpu["facts"],
+  kernels: TuningTable["kernels"],
+): TuningTable {
+  return {
+    format: TUNING_FORMAT,
+    adapter,
+    driver: "",
+    provider,
+    date: "2026-11-24",
+    deno: "2.9.6",
+    kernels,
+  };
+}
 
 function gpuOf(subgroupSize: number, threads = 1024): Gpu {
   const limits = { maxComputeInvocationsPerWorkgroup: threads };

@@ -6,7 +6,7 @@ import { gatedSilu } from "./gated_silu.ts";
 import { gemm } from "./gemm.ts";
 import { gemmInput } from "./gemm_tuning.ts";
 import { gemv, type GemvArgs, type Prologue } from "./gemv.ts";
-import { gemvRows } from "./gemv_tuning.ts";
+import { foldedRows, gemvRows } from "./gemv_tuning.ts";
 import { type Element, ELEMENT_BYTES, padded, type View } from "./kernel.ts";
 import { rmsNorm } from "./rms_norm.ts";
 
@@ -27,18 +27,18 @@ export interface LinearArgs
  */
 export function linear(arena: Arena, args: LinearArgs): Dispatch[] {
   const { scratch, prologue, ...product } = args;
-  const most = gemvRows(prologue?.kind);
-  if (args.rows <= most) {
+  const { x, rows, weight } = args;
+  const { gpu } = arena;
+  if (rows <= foldedRows(gpu, weight.element, prologue?.kind)) {
     return gemv(
       arena,
       prologue === undefined ? product : { ...product, prologue },
     );
   }
-  const { x, rows, weight } = args;
-  const few = rows <= gemvRows(undefined);
+  const few = rows <= gemvRows(gpu, weight.element);
   const multiply = few ? gemv : gemm;
   if (prologue === undefined) return multiply(arena, product);
-  const element = few ? "f32" : gemmInput(arena.gpu, weight.element);
+  const element = few ? "f32" : gemmInput(gpu, weight.element);
   const out = scratch ?? scratchRows(arena, rows, weight.columns, element);
   const before = prologue.kind === "norm"
     ? rmsNorm(arena, {

@@ -53,7 +53,7 @@ export function stepProducts(
   model: GpuModel,
   ends: StepEnds,
 ): StepProducts {
-  return ends.batch <= fusedStepRows(arena.gpu)
+  return ends.batch <= fusedStepRows(arena.gpu, model.element)
     ? fusedProducts(arena, model, ends)
     : separateProducts(arena, model, ends);
 }

@@ -157,7 +157,7 @@ function productParts(
     return {
       times,
       problem: (share) =>
-        batch <= fusedStepRows(gpu)
+        batch <= fusedStepRows(gpu, element)
           ? gemvProblem(size, form, share)
           : gemmProblem(size, share),
     };

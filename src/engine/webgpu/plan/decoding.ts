@@ -24,6 +24,9 @@ import { profileStep } from "./step_profile.ts";
 /** Steps of one submit: few, so that the device starts while the rest is encoded. */
 const STEPS_PER_SUBMIT = 4;
 
+/** Steps of the first submits: the device waits for the first to be encoded. */
+const FIRST_SUBMITS = [1, 1, 2];
+
 /** Sequences that are decoded together. */
 export class Decoding {
   readonly #gpu: Gpu;
@@ -210,13 +213,15 @@ export class Decoding {
     for (let done = 0; done < steps; done += STEPS_PER_READ) {
       const count = Math.min(STEPS_PER_READ, steps - done);
       const start = performance.now();
-      for (let first = 0; first < count; first += STEPS_PER_SUBMIT) {
-        const last = Math.min(count, first + STEPS_PER_SUBMIT);
+      for (let first = 0, submit = 0; first < count; submit++) {
+        const most = FIRST_SUBMITS[submit] ?? STEPS_PER_SUBMIT;
+        const last = Math.min(count, first + most);
         const work: Work[] = [];
         for (let i = first; i < last; i++) {
           work.push(keepFed(this.#state, this.#fed, i, batch), ...this.#step);
         }
         this.#gpu.run(work);
+        first = last;
       }
       const fed = new Uint32Array(
         await this.#gpu.read(this.#fed, 0, count * batch * 4),

@@ -18,13 +18,14 @@
 const LOWEST = -3.0e38;
 // Vectors of 8 halves in a row of the tile.
 const LINE = $(WIDE / 8 + 1)u;
-// Halves in a row of the weights.
-const WEIGHT_LINE = $(TOKENS + 8)u;
+// Vectors of 8 halves in a row of the weights.
+const WEIGHT_LINE = $(TOKENS / 8 + 1)u;
 
 var<workgroup> tile: array<vec4<u32>, $(TILE_ROWS * (WIDE / 8 + 1))>;
 // [slices, heads, tokens], and where a subgroup's block of it is free, any matrix of its.
 var<workgroup> scores: array<f32, $(SLICES * HEADS * TOKENS)>;
-var<workgroup> weights: array<f16, $(HEADS * (TOKENS + 8))>;
+// As vectors: beside an array of single halves other arrays were found overwritten.
+var<workgroup> weights: array<vec4<u32>, $(HEADS * (TOKENS / 8 + 1))>;
 // What a head's sums are to be multiplied by.
 var<workgroup> factors: array<f32, $HEADS>;
 // Whether some factor is not 1.
@@ -153,18 +154,28 @@ $SCORE
         total *= factor;
         grown = 1u;
       }
+#for j in 0..TOKENS / 8
+      // The sum is of what the values are multiplied by.
+      let weight$(j) = f32(f16(select(0.0, exp2(score$(j) - reference), present$(j))));
+      // The weights of eight neighboring tokens are on the head's eight threads.
+      let pair$(j) = pack2x16float(vec2<f32>(weight$(j), subgroupShuffleXor(weight$(j), 1u)));
+      let four$(j) = vec2<u32>(pair$(j), subgroupShuffleXor(pair$(j), 2u));
+      let rest$(j) = vec2<u32>(subgroupShuffleXor(four$(j).x, 4u), subgroupShuffleXor(four$(j).y, 4u));
+#end
 #if HEADS == 16
       if (thread < 128u) {
 #else
       {
 #end
-        if (place == 0u) { factors[row] = factor; }
 #for j in 0..TOKENS / 8
-        // The sum is of what the values are multiplied by.
-        let weight$(j) = f16(select(0.0, exp2(score$(j) - reference), present$(j)));
-        total += f32(weight$(j));
-        weights[row * WEIGHT_LINE + token$(j)] = weight$(j);
+        total += weight$(j);
 #end
+        if (place == 0u) {
+          factors[row] = factor;
+#for j in 0..TOKENS / 8
+          weights[row * WEIGHT_LINE + token$(j) / 8u] = vec4<u32>(four$(j), rest$(j));
+#end
+        }
       }
     }
 #if BUFFERS == 2
@@ -198,7 +209,7 @@ $SCORE
 #for t in 0..TOKENS / 16
     {
 #for a in 0..ROW_BLOCKS
-      let weight$(a) = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&weights, $(a * 16)u * WEIGHT_LINE + $(t * 16)u, WEIGHT_LINE);
+      let weight$(a) = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&weights, $(a * 16)u * WEIGHT_LINE + $(t * 2)u, WEIGHT_LINE);
 #end
 #for c in 0..COLUMNS
       let value$(c) = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&tile, (buffer + $(t * 16)u) * LINE + column$(c), LINE);

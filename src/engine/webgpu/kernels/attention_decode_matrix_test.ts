@@ -32,7 +32,7 @@ const SCORE = $(ROW_BLOCKS * COLUMNS * 8)u;
 var<private> ownLane: u32;
 var<private> queries: array<vec4<u32>, $(FRAGMENTS * 2)>;
 var<private> held: array<f32, $((ROW_BLOCKS * COLUMNS + 1) * 8)>;
-var<workgroup> shuffled: array<f32, 256>;
+var<workgroup> shuffled: array<u32, 256>;
 
 fn half(unit: vec4<u32>, k: u32) -> f32 { return unpack2x16float(unit[k / 2u])[k % 2u]; }
 
@@ -64,7 +64,7 @@ fn multiplyKeys(query: u32, key: u32, result: u32) -> u32 {
 fn multiplyValues(weight: u32, value: u32, result: u32) -> u32 {
   for (var k = 0u; k < 16u; k++) {
     let unit = tile[value + k * LINE + ownLane % 2u];
-    let factor = f32(weights[weight + ownLane / 2u * WEIGHT_LINE + k]);
+    let factor = half(weights[weight + ownLane / 2u * WEIGHT_LINE + k / 8u], k % 8u);
     for (var e = 0u; e < 8u; e++) { held[result + e] += factor * half(unit, e); }
   }
   return result;
@@ -81,12 +81,16 @@ fn loadScores(result: u32, offset: u32, stride: u32) -> u32 {
   return result;
 }
 
-fn shuffleXor(thread: u32, value: f32, mask: u32) -> f32 {
+fn shuffleHalves(thread: u32, value: u32, mask: u32) -> u32 {
   shuffled[thread] = value;
   workgroupBarrier();
   let other = shuffled[thread ^ mask];
   workgroupBarrier();
   return other;
+}
+
+fn shuffleXor(thread: u32, value: f32, mask: u32) -> f32 {
+  return bitcast<f32>(shuffleHalves(thread, bitcast<u32>(value), mask));
 }
 `;
 
@@ -116,6 +120,8 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
     `var score = ${RESULT}()`,
     "var score = zeroed(SCORE)",
   ],
+  ["subgroupShuffleXor(pair", "shuffleHalves(thread, pair"],
+  ["subgroupShuffleXor(four", "shuffleHalves(thread, four"],
   ["subgroupShuffleXor(", "shuffleXor(thread, "],
   ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
   [

@@ -131,9 +131,13 @@ export function figureVerdicts(
     ];
   }
   if (a.measure === "throughput" && b.measure === "throughput") {
-    return SPEED_FIELDS.map(([field, name]) =>
-      speedVerdict(name, a.metrics![field], b.metrics![field], options.timings!)
-    );
+    return SPEED_FIELDS.flatMap(([field, name]) => {
+      const [recorded, found] = [a.metrics![field], b.metrics![field]];
+      // A seeded cache has no prefill, in neither run.
+      return recorded === undefined || found === undefined
+        ? []
+        : [speedVerdict(name, recorded, found, options.timings!)];
+    });
   }
   return [];
 }

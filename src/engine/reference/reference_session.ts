@@ -1,5 +1,6 @@
 // One model in the reference engine.
 
+import { seededNumbers } from "../../base/seeded_tensor.ts";
 import { logSumExp } from "../../model/reference_arithmetic.ts";
 import type { LayerCache } from "../../model/reference_attention.ts";
 import type { MomentsSink } from "../../model/moments.ts";
@@ -11,6 +12,7 @@ import {
 } from "../../model/reference_forward.ts";
 import { batchLength, longestLength } from "../batch_length.ts";
 import type {
+  CacheFill,
   DecodeResult,
   MomentsOptions,
   Session,
@@ -18,6 +20,7 @@ import type {
 } from "../engine.ts";
 import { checkHiddenStates } from "../hidden_states.ts";
 import { liveBytes } from "../live_bytes.ts";
+import { cachePart, checkFill, fedTokens } from "../seeded_cache.ts";
 import { checkTokenWeights } from "../token_weights.ts";
 import { augmentedGram } from "./augmented_gram.ts";
 import { predictionDivergence } from "./prediction_divergence.ts";
@@ -32,6 +35,8 @@ interface Decoding {
   readonly asked: number;
   /** Logits of the last position, [V]. */
   logits: Float64Array;
+  /** The token that is fed next. */
+  next: number;
 }
 
 /**
@@ -102,7 +107,33 @@ export class ReferenceSession implements Session {
       const asked = sequence.length + reserve;
       const caches = newCaches(weights, asked);
       const hidden = forward(weights, sequence, caches);
-      return { caches, asked, logits: lastRowLogits(weights, hidden) };
+      const logits = lastRowLogits(weights, hidden);
+      return { caches, asked, logits, next: argmax(logits) };
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async fill(fill: CacheFill): Promise<void> {
+    const weights = this.#open();
+    checkFill(fill);
+    const { batch, tokens, reserve = 0, seed } = fill;
+    const asked = tokens + reserve;
+    const vocabSize = weights.embedTokens.shape[0]!;
+    const fed = fedTokens(seed, batch, vocabSize);
+    this.#decoding = [];
+    this.#decoding = Array.from(fed, (next, b) => {
+      const caches = newCaches(weights, asked);
+      for (const [layer, cache] of caches.entries()) {
+        for (const part of ["first", "second"] as const) {
+          const made = cachePart(seed, layer, part);
+          const { length } = cache[part];
+          cache[part].set(
+            seededNumbers({ ...made, first: b * length }, length),
+          );
+        }
+        cache.tokens = tokens;
+      }
+      return { caches, asked, logits: new Float64Array(vocabSize), next };
     });
   }
 
@@ -124,15 +155,15 @@ export class ReferenceSession implements Session {
     for (let step = 0; step < steps; step++) {
       const start = performance.now();
       for (const [b, sequence] of this.#decoding.entries()) {
-        const next = argmax(sequence.logits);
-        tokens[b]![step] = next;
+        tokens[b]![step] = sequence.next;
         const hidden = forward(
           weights,
-          Int32Array.of(next),
+          Int32Array.of(sequence.next),
           sequence.caches,
           { form: "absorbed" },
         );
         sequence.logits = lastRowLogits(weights, hidden);
+        sequence.next = argmax(sequence.logits);
       }
       stepSeconds[step] = (performance.now() - start) / 1000;
     }

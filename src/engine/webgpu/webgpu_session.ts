@@ -11,6 +11,7 @@ import type {
   TokenDivergence,
 } from "../engine.ts";
 import { checkHiddenStates } from "../hidden_states.ts";
+import { checkFill } from "../seeded_cache.ts";
 import { checkTokenWeights } from "../token_weights.ts";
 import { GpuError } from "./device/faults.ts";
 import type { Gpu } from "./device/gpu.ts";
@@ -105,11 +106,9 @@ export class WebgpuSession implements Session {
     );
   }
 
-  async fill({ batch, tokens, reserve = 0, seed }: CacheFill): Promise<void> {
-    checkCount("fill", "batch", batch, 1);
-    checkCount("fill", "tokens", tokens, 1);
-    checkCount("fill", "reserve", reserve, 0);
-    checkCount("fill", "seed", seed, 0);
+  async fill(fill: CacheFill): Promise<void> {
+    checkFill(fill);
+    const { batch, tokens, reserve = 0, seed } = fill;
     const lengths = new Array<number>(batch).fill(tokens);
     await this.#turn((model) =>
       this.#replaceCache(

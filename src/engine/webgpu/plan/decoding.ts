@@ -1,8 +1,8 @@
 // A batch with its KV cache: filled by prefill, or with seeded numbers, then
 // decoded from.
 
-import { mix } from "../../../base/seeded_tensor.ts";
 import type { DecodeResult, KernelTime } from "../../engine.ts";
+import { cachePart, fedTokens } from "../../seeded_cache.ts";
 import type { Arena, Dispatch, Gpu, Work } from "../device/gpu.ts";
 import { NO_TOKEN } from "../kernels/argmax.ts";
 import { fill } from "../kernels/fill.ts";
@@ -164,23 +164,20 @@ export class Decoding {
     const rows = batch * capacity;
     const arena = this.#gpu.arena();
     try {
-      const parts = layers.flatMap(({ first, second }) =>
-        second === undefined ? [first] : [first, second]
+      this.#gpu.run(
+        layers.flatMap(({ first, second }, layer) =>
+          Object.entries({ first, second }).flatMap(([part, out]) =>
+            out === undefined ? [] : fill(arena, {
+              out,
+              rows,
+              columns: out.stride,
+              seeded: cachePart(seed, layer, part as "first" | "second"),
+            })
+          )
+        ),
       );
-      this.#gpu.run(parts.flatMap((out, i) =>
-        fill(arena, {
-          out,
-          rows,
-          columns: out.stride,
-          seeded: { seed: partSeed(seed, i), scale: Math.sqrt(3), first: 0 },
-        })
-      ));
       const { vocabSize } = this.#model;
-      const tokenSeed = partSeed(seed, parts.length);
-      const tokens = Uint32Array.from(
-        { length: batch },
-        (_, b) => Math.floor(partSeed(tokenSeed, b) / 2 ** 32 * vocabSize),
-      );
+      const tokens = fedTokens(seed, batch, vocabSize);
       this.#gpu.write(this.#state.tokens, 0, tokens);
       this.#gpu.write(
         this.#state.lengths,
@@ -307,11 +304,6 @@ export class Decoding {
   close(): void {
     this.#arena.destroy();
   }
-}
-
-/** The u32 seed of one of several parts. */
-function partSeed(seed: number, part: number): number {
-  return mix(mix(seed) + part + 1) >>> 0;
 }
 
 /** Keeps the tokens that step `index` is fed. */

@@ -1,55 +1,34 @@
 // $TILE_ROWS rows of x times $TILE_COLUMNS rows of W a workgroup, $DEPTH columns at
 // a time; a thread keeps $THREAD_ROWS x $THREAD_COLUMNS sums in registers. Both tiles
-// lie in workgroup memory by columns, so that a thread reads vectors of its rows;
-// threads load blocks of 4 rows by 4 columns and turn them on the way. The next
-// tile is on its way from memory while this one is multiplied. All is written out,
-// as loops and arrays with variable indices are slow.
+// lie in workgroup memory by rows, as vectors of four columns of $T; a row is
+// one vector longer, so that neighbors' rows lie in different banks. The next tile is
+// on its way from memory while this one is multiplied. All but the parts of a tile is
+// written out, as loops and arrays with variable indices are slow: arrays are nested
+// so that the indices that vary are few and clamped once.
+#if HALVES
+// Products are added up in halves, two at a time, $CHAIN columns long; such sums in f32.
+#end
 
-const X_LINE = $(TILE_ROWS / 4 + 1)u;
-const W_LINE = $(TILE_COLUMNS / 4 + 1)u;
-var<workgroup> xTile: array<vec4<f32>, $(DEPTH * (TILE_ROWS / 4 + 1))>;
-var<workgroup> wTile: array<vec4<f32>, $(DEPTH * (TILE_COLUMNS / 4 + 1))>;
+var<workgroup> xTile: array<array<array<vec4<$T>, $(DEPTH / 4 + 1)>, $DOWN>, $THREAD_ROWS>;
+var<workgroup> wTile: array<array<array<vec4<$T>, $(DEPTH / 4 + 1)>, $SIDE>, $THREAD_COLUMNS>;
 
 // Numbers k .. k + 3 of row j of W, whose rows end at a multiple of 8; a tile may not.
-fn wNumbers(j: u32, k: u32) -> vec4<f32> {
-  if (k >= params.wStride) { return vec4<f32>(); }
-  let at = (min(params.firstRow + j, params.lastRow) * params.wStride + k) / 4u;
-#if HALF
-  let pair = weight[at];
-  return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
-#else
-  return weight[at];
+fn wNumbers(j: u32, k: u32) -> $W_RAW {
+#if !WHOLE
+  if (k >= params.wStride) { return $W_RAW(); }
 #end
+  return weight[(min(params.firstRow + j, params.lastRow) * params.wStride + k) / 4u];
 }
 
-#if OUT_VECTOR
-fn storeFour(i: u32, j: u32, slice: u32, sums: vec4<f32>) {
-#if SLICED
-  // There is room for whole tiles.
-  output[(params.outOffset + slice * params.sliceSize + i * params.outStride + j) / 4u] = sums;
-#else
-  if (i >= params.rows || j >= params.outColumns) { return; }
-  let at = (params.outOffset + i * params.outStride + j) / 4u;
-  var values = sums;
-#if BIAS
-  let first = params.biasOffset + j;
-  values += vec4<f32>(bias[first], bias[first + 1u], bias[first + 2u], bias[first + 3u]);
-#end
-#if ACCUMULATE
-  values += vec4<f32>(output[at]);
-#end
-  output[at] = vec4<$OUT>(values);
-#end
+#if WIDENED
+fn wValues(raw: vec2<u32>) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(raw.x), unpack2x16float(raw.y));
 }
 #else
-fn storeFour(i: u32, j: u32, slice: u32, sums: vec4<f32>) {
-  if (i >= params.rows) { return; }
-  if (j < params.outColumns) { store(i, j, sums.x); }
-  if (j + 1u < params.outColumns) { store(i, j + 1u, sums.y); }
-  if (j + 2u < params.outColumns) { store(i, j + 2u, sums.z); }
-  if (j + 3u < params.outColumns) { store(i, j + 3u, sums.w); }
-}
+fn wValues(raw: $W_RAW) -> $W_RAW { return raw; }
 #end
+
+fn xValues(i: u32, k: u32) -> vec4<$T> { return vec4<$T>(xNumbers(i, k)); }
 
 @compute @workgroup_size($THREADS)
 fn main(
@@ -60,14 +39,16 @@ fn main(
   let firstJ = group.y * $(TILE_COLUMNS)u;
   // Threads in a row share numbers of x, those below each other of W: a subgroup that
   // is about square reads the least.
-#if ACROSS == TILE_COLUMNS / THREAD_COLUMNS
-  let column = thread % $(ACROSS)u;
-  let row = thread / $(ACROSS)u;
+#if ACROSS == SIDE
+  let column = thread % $(SIDE)u;
+  let row = thread / $(SIDE)u;
 #else
-  let block = thread / $(ACROSS * (TILE_ROWS / THREAD_ROWS))u;
-  let column = block * $(ACROSS)u + thread % $(ACROSS)u;
-  let row = thread / $(ACROSS)u % $(TILE_ROWS / THREAD_ROWS)u;
+  let column = thread / $(ACROSS * DOWN)u * $(ACROSS)u + thread % $(ACROSS)u;
+  let row = thread / $(ACROSS)u % $(DOWN)u;
 #end
+  // What this thread brings: every $(LINES)th line.
+  let line = thread / $(DEPTH / 4)u;
+  let unit = thread % $(DEPTH / 4)u;
 #if SLICED
   let firstK = group.z * params.sliceSteps;
   let endK = min(firstK + params.sliceSteps, params.steps);
@@ -76,86 +57,128 @@ fn main(
   let endK = params.steps;
 #end
 #for i in 0..THREAD_ROWS
-#for j in 0..THREAD_COLUMNS / 4
-  var sum$(i)_$(j) = vec4<f32>();
+#for j in 0..THREAD_COLUMNS
+  var sum$(i)_$(j) = 0.0;
 #end
 #end
-#for b in 0..BLOCKS
-  // Block $b of this thread: of x, then of W, then none.
-  let block$(b) = thread + $(b * THREADS)u;
-  let isX$(b) = block$(b) < $(X_BLOCKS)u;
-  let inTile$(b) = block$(b) < $(X_BLOCKS + W_BLOCKS)u;
-  let line$(b) = select(block$(b) - $(X_BLOCKS)u, block$(b), isX$(b)) / $(DEPTH / 4)u;
-  let depth$(b) = (block$(b) % $(DEPTH / 4)u) * 4u;
-  let from$(b) = firstK * $(DEPTH)u + depth$(b);
-#for r in 0..4
-  var next$(b)_$(r) = vec4<f32>();
+  let start = firstK * $(DEPTH)u + unit * 4u;
+#for b in 0..X_UNITS
+  var nextX$(b) = xValues(firstI + line + $(b * LINES)u, start);
 #end
-#end
-#for b in 0..BLOCKS
-  if (isX$(b)) {
-#for r in 0..4
-    next$(b)_$(r) = xNumbers(firstI + line$(b) * 4u + $(r)u, from$(b));
-#end
-  } else if (inTile$(b)) {
-#for r in 0..4
-    next$(b)_$(r) = wNumbers(firstJ + line$(b) * 4u + $(r)u, from$(b));
-#end
-  }
+#for b in 0..W_UNITS
+  var nextW$(b) = wNumbers(firstJ + line + $(b * LINES)u, start);
 #end
   for (var k = firstK; k < endK; k++) {
     workgroupBarrier();
-#for b in 0..BLOCKS
-    if (isX$(b)) {
-#for c in 0..4
-      xTile[(depth$(b) + $(c)u) * X_LINE + line$(b)] = vec4<f32>(next$(b)_0[$c], next$(b)_1[$c], next$(b)_2[$c], next$(b)_3[$c]);
+#for b in 0..X_UNITS
+#if X_EVEN
+    {
+#else
+    if (line + $(b * LINES)u < $(TILE_ROWS)u) {
 #end
-    } else if (inTile$(b)) {
-#for c in 0..4
-      wTile[(depth$(b) + $(c)u) * W_LINE + line$(b)] = vec4<f32>(next$(b)_0[$c], next$(b)_1[$c], next$(b)_2[$c], next$(b)_3[$c]);
+#if DOWN % LINES == 0
+      xTile[$(b * LINES / DOWN)u][line + $(b * LINES % DOWN)u][unit] = nextX$(b);
+#else
+      xTile[(line + $(b * LINES)u) / $(DOWN)u][(line + $(b * LINES)u) % $(DOWN)u][unit] = nextX$(b);
+#end
+    }
+#end
+#for b in 0..W_UNITS
+#if W_EVEN
+    {
+#else
+    if (line + $(b * LINES)u < $(TILE_COLUMNS)u) {
+#end
+#if SIDE % LINES == 0
+      wTile[$(b * LINES / SIDE)u][line + $(b * LINES % SIDE)u][unit] = wValues(nextW$(b));
+#else
+      wTile[(line + $(b * LINES)u) / $(SIDE)u][(line + $(b * LINES)u) % $(SIDE)u][unit] = wValues(nextW$(b));
 #end
     }
 #end
     workgroupBarrier();
     if (k + 1u < endK) {
-      let ahead = (k + 1u) * $(DEPTH)u;
-#for b in 0..BLOCKS
-      if (isX$(b)) {
-#for r in 0..4
-        next$(b)_$(r) = xNumbers(firstI + line$(b) * 4u + $(r)u, ahead + depth$(b));
+      let ahead = (k + 1u) * $(DEPTH)u + unit * 4u;
+#for b in 0..X_UNITS
+      nextX$(b) = xValues(firstI + line + $(b * LINES)u, ahead);
 #end
-      } else if (inTile$(b)) {
-#for r in 0..4
-        next$(b)_$(r) = wNumbers(firstJ + line$(b) * 4u + $(r)u, ahead + depth$(b));
+#for b in 0..W_UNITS
+      nextW$(b) = wNumbers(firstJ + line + $(b * LINES)u, ahead);
+#end
+    }
+#if PARTS > 1
+    for (var first = 0u; first < $(DEPTH / 4)u; first += $(PART)u) {
+#else
+    {
+      const first = 0u;
+#end
+#if HALVES
+#for g in 0..PART / (CHAIN / 4)
+      {
+#for i in 0..THREAD_ROWS
+#for j in 0..THREAD_COLUMNS
+        var chain$(i)_$(j) = vec2<f16>();
+#end
+#end
+#for c in 0..CHAIN / 4
+        {
+#for j in 0..THREAD_COLUMNS
+          let b$(j) = wTile[$(j)u][column][first + $(g * (CHAIN / 4) + c)u];
+#end
+#for i in 0..THREAD_ROWS
+          let a$(i) = xTile[$(i)u][row][first + $(g * (CHAIN / 4) + c)u];
+#for j in 0..THREAD_COLUMNS
+          chain$(i)_$(j) = fma(a$(i).xy, b$(j).xy, chain$(i)_$(j));
+#end
+#for j in 0..THREAD_COLUMNS
+          chain$(i)_$(j) = fma(a$(i).zw, b$(j).zw, chain$(i)_$(j));
+#end
+#end
+        }
+#end
+#for i in 0..THREAD_ROWS
+#for j in 0..THREAD_COLUMNS
+        sum$(i)_$(j) += f32(chain$(i)_$(j).x + chain$(i)_$(j).y);
+#end
 #end
       }
 #end
-    }
-#for d in 0..DEPTH
-    {
-#for i in 0..THREAD_ROWS / 4
-      let a$(i) = xTile[$(d * (TILE_ROWS / 4 + 1) + i * TILE_ROWS / THREAD_ROWS)u + row];
-#end
-#for j in 0..THREAD_COLUMNS / 4
-      let b$(j) = wTile[$(d * (TILE_COLUMNS / 4 + 1) + j * TILE_COLUMNS / THREAD_COLUMNS)u + column];
+#else
+#for c in 0..PART
+      {
+#for j in 0..THREAD_COLUMNS
+        let b$(j) = wTile[$(j)u][column][first + $(c)u];
 #end
 #for i in 0..THREAD_ROWS
-#for j in 0..THREAD_COLUMNS / 4
-      sum$(i)_$(j) = fma(vec4<f32>(a$(i / 4)[$(i % 4)]), b$(j), sum$(i)_$(j));
+        let a$(i) = xTile[$(i)u][row][first + $(c)u];
+#for e in 0..4
+#for j in 0..THREAD_COLUMNS
+        sum$(i)_$(j) = fma(a$(i)[$e], b$(j)[$e], sum$(i)_$(j));
 #end
+#end
+#end
+      }
+#end
+#end
+    }
+  }
+  // A thread's rows and columns are as far apart as there are threads along the tile.
+#for i in 0..THREAD_ROWS
+  {
+    let i = firstI + $(i * DOWN)u + row;
+#if SLICED
+    // There is room for whole tiles.
+    let at = params.outOffset + group.z * params.sliceSize + i * params.outStride + firstJ + column;
+#for j in 0..THREAD_COLUMNS
+    output[at + $(j * SIDE)u] = sum$(i)_$(j);
+#end
+#else
+    if (i < params.rows) {
+#for j in 0..THREAD_COLUMNS
+      if (firstJ + $(j * SIDE)u + column < params.outColumns) { store(i, firstJ + $(j * SIDE)u + column, sum$(i)_$(j)); }
 #end
     }
 #end
   }
-  // A thread's rows and columns come in fours, a tile's width of threads apart.
-#for i in 0..THREAD_ROWS
-#for j in 0..THREAD_COLUMNS / 4
-  storeFour(
-    firstI + ($(i / 4 * (TILE_ROWS / THREAD_ROWS))u + row) * 4u + $(i % 4)u,
-    firstJ + ($(j * (TILE_COLUMNS / THREAD_COLUMNS))u + column) * 4u,
-    group.z,
-    sum$(i)_$(j),
-  );
-#end
 #end
 }

@@ -27,6 +27,24 @@ const DEEP = registerTile(32, 16, 16, 8, 8);
 // Threads in two blocks along W; slices, the last shorter.
 const BLOCKS = registerTile(16, 32, 8, 4, 4, { across: 4 });
 const SLICES = registerTile(16, 16, 8, 4, 4, { splits: 3 });
+// A tile multiplied in two parts; sums of halves, two to a part and two parts.
+const PARTS = registerTile(16, 64, 32, 8, 8);
+const CHAINS = registerTile(16, 32, 16, 4, 4, { chain: 8 });
+const CHAIN_PARTS = registerTile(32, 64, 64, 8, 8, {
+  across: 4,
+  chain: 16,
+  splits: 3,
+});
+// As large GPUs have them.
+const WARP = { across: 8 } as const;
+const LARGE = [
+  registerTile(16, 256, 32, 8, 8, WARP),
+  registerTile(32, 256, 32, 8, 8, WARP),
+  registerTile(32, 256, 32, 8, 4, WARP),
+  registerTile(64, 128, 32, 8, 8, WARP),
+  registerTile(128, 128, 16, 8, 8, WARP),
+];
+const GPU_ONLY = { fits: ({ facts }: Gpu) => !facts.software };
 
 // Subgroups side by side, one above the other, and both; few fragments and many.
 const MATRIX_SMALL = matrixTile(32, 64, 64, 1, 4);
@@ -106,6 +124,30 @@ export const gemmEntry: KernelEntry = {
     ),
     // Slices of a width that is one step: one after all.
     registers(SLICES, product(5, 20, 7, "f32")),
+    registers(PARTS, product(19, 70, 84, "f16", { accumulate: true })),
+    registers(PARTS, product(16, 64, 64, "f32")),
+    chains(CHAINS, product(16, 32, 64, "f16")),
+    chains(
+      CHAINS,
+      product(19, 50, 77, "f16", { bias: true, outElement: "f16" }),
+    ),
+    chains(CHAIN_PARTS, product(30, 70, 264, "f16", { accumulate: true })),
+    // In f32, as x is.
+    registers(CHAINS, product(17, 40, 48, "f16")),
+    ...LARGE.flatMap((tile) => {
+      const { rows, columns, depth } = tile;
+      const note = { ...GPU_ONLY, accumulate: true };
+      const sides = [rows + 3, columns + 70, 9 * depth + 8] as const;
+      return [
+        registers(tile, product(...sides, "f16", GPU_ONLY)),
+        registers(tile, product(...sides, "f32", note)),
+        chains({ ...tile, chain: 16 }, product(...sides, "f16", GPU_ONLY)),
+        chains(
+          { ...tile, chain: depth, splits: 2 },
+          product(...sides, "f16", note),
+        ),
+      ];
+    }),
     // Whole tiles alone, then tiles that end inside.
     matrices(MATRIX_SMALL, product(64, 128, 128, "f16")),
     matrices(MATRIX_SMALL, product(30, 100, 72, "f16", { rowsPerPart: 33 })),
@@ -212,6 +254,11 @@ function matrices(tile: GemmTile, shape: ProductShape): KernelCase {
     { ...shape, note, needs, fits, halfInput: true },
     (arena, args) => gemm(arena, { ...args, tile }),
   );
+}
+
+/** By sums of halves. */
+function chains(tile: GemmTile, shape: ProductShape): KernelCase {
+  return registers(tile, { ...shape, xElement: "f16", halfSums: true });
 }
 
 function registers(tile: GemmTile, shape: ProductShape): KernelCase {

@@ -2,14 +2,8 @@
 
 import type { Gpu } from "../engine/webgpu/device/gpu.ts";
 import type { TunedShape } from "../engine/webgpu/kernels/tuning_table.ts";
-import type { Solution } from "../engine/webgpu/tuning/solve.ts";
+import type { SolvedProblem } from "../engine/webgpu/tuning/suspects.ts";
 import type { TuningProblem } from "../engine/webgpu/tuning/tuning_problem.ts";
-
-/** A size with the shape that was found. */
-export interface SolvedProblem {
-  readonly problem: TuningProblem;
-  readonly solution: Solution;
-}
 
 /**
  * Lines on a tuned size: its best shape, and each that was refused.
@@ -21,14 +15,14 @@ export function describeSolved(
   { problem, solution }: SolvedProblem,
   copyBytesPerSecond: number,
 ): string {
-  const { seconds, defaultSeconds, shape, timed, refused } = solution;
+  const { seconds, defaultSeconds, shape, timed, calm, refused } = solution;
   const bandwidth = problem.bytes / seconds;
   const parts = [
     `${(1e6 * seconds).toFixed(1)} us`,
     `${percent(bandwidth / copyBytesPerSecond)} of copy`,
     `${(problem.flops / seconds / 1e12).toPrecision(3)} TFLOPS`,
     `${(defaultSeconds / seconds).toFixed(2)}x the default`,
-    `${timed} timed`,
+    `${timed} timed${calm ? "" : ", device busy"}`,
   ];
   return [
     `${problem.kernel} ${problem.key}  ${parts.join(", ")}: ${

@@ -1,6 +1,6 @@
 // The memory bandwidth that a copy reaches: what rooflines are measured against.
 
-import type { Dispatch, Gpu } from "./gpu.ts";
+import type { Arena, Dispatch, Gpu } from "./gpu.ts";
 
 /** Far beyond any cache. */
 const GPU_BYTES = 512 * 2 ** 20;
@@ -50,21 +50,9 @@ export interface CopyBandwidth {
 export async function copyBandwidth(gpu: Gpu): Promise<CopyBandwidth> {
   const arena = gpu.arena();
   try {
-    const { limits, software } = gpu.facts;
-    const most = Math.min(
-      software ? SOFTWARE_BYTES : GPU_BYTES,
-      limits.maxBufferSize,
-      limits.maxStorageBufferBindingSize,
-      limits.maxComputeWorkgroupsPerDimension * WORKGROUP_BYTES,
-    );
-    const workgroups = Math.floor(most / WORKGROUP_BYTES);
-    const bytes = workgroups * WORKGROUP_BYTES;
-    const buffers = [
-      arena.buffer("copy from", bytes),
-      arena.buffer("copy to", bytes),
-    ] as const;
-    const there = copyDispatch(gpu, buffers, workgroups);
-    const back = copyDispatch(gpu, [buffers[1], buffers[0]], workgroups);
+    const most = gpu.facts.software ? SOFTWARE_BYTES : GPU_BYTES;
+    const [there, back] = recordCopies(arena, most);
+    const bytes = there.bytes / 2;
     // Memory is zeroed and the pipeline built with the first use.
     gpu.run([there, back]);
     await gpu.settle();
@@ -78,6 +66,34 @@ export async function copyBandwidth(gpu: Gpu): Promise<CopyBandwidth> {
   } finally {
     arena.destroy();
   }
+}
+
+/**
+ * Records a copy between two buffers, and the copy back.
+ *
+ * @param arena Owns the buffers.
+ * @param most Bytes of one at most.
+ */
+export function recordCopies(
+  arena: Arena,
+  most: number,
+): [there: Dispatch, back: Dispatch] {
+  const { gpu } = arena;
+  const { limits } = gpu.facts;
+  const bytes = Math.min(
+    most,
+    limits.maxBufferSize,
+    limits.maxStorageBufferBindingSize,
+    limits.maxComputeWorkgroupsPerDimension * WORKGROUP_BYTES,
+  );
+  const workgroups = Math.floor(bytes / WORKGROUP_BYTES);
+  const size = workgroups * WORKGROUP_BYTES;
+  const from = arena.buffer("copy from", size);
+  const to = arena.buffer("copy to", size);
+  return [
+    copyDispatch(gpu, [from, to], workgroups),
+    copyDispatch(gpu, [to, from], workgroups),
+  ];
 }
 
 function copyDispatch(

@@ -81,8 +81,17 @@ export function matrixDecodeShape(
   const design = designs.find(({ tokens }) => tokens === (isLong ? 32 : 16)) ??
     designs[0];
   if (design === undefined) return undefined;
-  const key = attentionKey({ kind: "mla", batch, context: capacity });
+  const key = attentionKey({
+    kind: "mla",
+    heads: size.heads,
+    groups: 1,
+    width: size.valueWidth,
+    batch,
+    context: capacity,
+  });
   const found = tuned<MatrixDecodeShape>(gpu, "attention_decode_matrix", key);
+  // Another form is the faster.
+  if (found?.splits === 0) return undefined;
   if (found !== undefined && fitsMatrixDecode(gpu, size, found)) return found;
   const splits = matrixSplits(size, design);
   const tiles = Math.ceil(capacity / splits / design.tokens);

@@ -39,7 +39,7 @@ export interface DecodeForm {
  * @param size The batch and the layer.
  */
 export function decodeForm(gpu: Gpu, size: DecodeFormSize): DecodeForm {
-  const { kind, batch, capacity, first, second } = size;
+  const { first, second } = size;
   const elements = [first.element, second.element];
   const matrix = matrixDecodeShape(gpu, { ...size, elements });
   if (matrix !== undefined) return { splits: matrix.splits, matrix };
@@ -48,5 +48,5 @@ export function decodeForm(gpu: Gpu, size: DecodeFormSize): DecodeForm {
     return { splits: tile.splits, tile };
   }
   const groups = size.keyGroups;
-  return { splits: attentionSplits(gpu, { kind, batch, capacity, groups }) };
+  return { splits: attentionSplits(gpu, { ...size, groups }) };
 }

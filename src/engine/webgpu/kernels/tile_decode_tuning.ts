@@ -67,10 +67,18 @@ export interface TileDecodeSize {
  */
 export function tileDecode(
   gpu: Gpu,
-  size: TileDecodeSize,
+  size: TileDecodeSize & { readonly valueWidth: number },
 ): TileDecodeShape & { readonly splits: number } | undefined {
-  const { batch, heads, capacity } = size;
-  const key = attentionKey({ kind: "mla", batch, context: capacity });
+  const { batch, heads, capacity, valueWidth: width } = size;
+  const context = capacity;
+  const key = attentionKey({
+    kind: "mla",
+    heads,
+    groups: 1,
+    width,
+    batch,
+    context,
+  });
   const found = tuned<TileDecodeShape & { readonly splits: number }>(
     gpu,
     "attention_decode_tile",

@@ -146,8 +146,21 @@ Deno.test("gemmKey() puts near counts of rows together", () => {
 Deno.test("attentionKey() puts a context and a little room together", () => {
   const keys = [[7, 32768], [30, 8192 + 64], [244, 1000]].map((
     [batch, context],
-  ) => attentionKey({ kind: "mla", batch: batch!, context: context! }));
-  assertEquals(keys, ["mla 8 32768", "mla 32 8192", "mla 256 1024"]);
+  ) =>
+    attentionKey({
+      kind: "mla",
+      heads: 32,
+      groups: 1,
+      width: 512,
+      batch: batch!,
+      context: context!,
+    })
+  );
+  assertEquals(keys, [
+    "mla 32/1x512 8 32768",
+    "mla 32/1x512 32 8192",
+    "mla 32/1x512 256 1024",
+  ]);
 });
 
 function tableOf(kernels: TuningTable["kernels"]): TuningTable {

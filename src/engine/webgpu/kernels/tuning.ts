@@ -11,8 +11,11 @@ export interface AttentionSize {
   readonly batch: number;
   /** Tokens that the cache has room for. */
   readonly capacity: number;
+  readonly heads: number;
   /** Heads' keys that differ: 1 in latent attention. */
   readonly groups: number;
+  /** Columns of a cached value. */
+  readonly valueWidth: number;
 }
 
 // Workgroups that keep a large GPU busy; each share of the keys is one.
@@ -31,11 +34,14 @@ const MOST_SPLITS = 128;
  */
 export function attentionSplits(
   gpu: Gpu,
-  { kind, batch, capacity, groups }: AttentionSize,
+  { kind, batch, capacity, heads, groups, valueWidth }: AttentionSize,
 ): number {
   const key = attentionKey({
     kind: kind === "mla" ? "mla" : "gqa",
-    batch: batch * groups,
+    heads,
+    groups,
+    width: valueWidth,
+    batch,
     context: capacity,
   });
   const found = tuned<{ readonly splits: number }>(

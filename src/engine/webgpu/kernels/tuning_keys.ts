@@ -52,15 +52,21 @@ export function gemvKey(
 
 /** The key of decode attention: batch and context as the nearest power of two, since a cache has room for a little more than its context. */
 export function attentionKey(
-  { kind, batch, context }: {
+  { kind, heads, groups, width, batch, context }: {
     readonly kind: "mla" | "gqa";
-    /** Sequences; times the groups of keys that each has. */
+    readonly heads: number;
+    /** Heads' keys that differ: 1 in latent attention. */
+    readonly groups: number;
+    /** Columns of a cached value: in latent attention the rank. */
+    readonly width: number;
+    /** Sequences. */
     readonly batch: number;
     /** Tokens that a sequence has room for. */
     readonly context: number;
   },
 ): string {
-  return `${kind} ${powerOfTwo(batch)} ${powerOfTwo(context)}`;
+  const attention = `${kind} ${heads}/${groups}x${width}`;
+  return `${attention} ${powerOfTwo(batch)} ${powerOfTwo(context)}`;
 }
 
 function powerOfTwo(number: number): number {

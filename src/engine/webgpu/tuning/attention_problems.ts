@@ -55,19 +55,27 @@ export function attentionProblem(
   share: number,
 ): TuningProblem {
   const { heads, groups, latent, element, batch, context } = size;
-  const { firstWidth, secondWidth, valueWidth } = widthsOf(size);
+  const { kind, keyGroups, firstWidth, secondWidth, valueWidth } = widthsOf(
+    size,
+  );
   const keys = batch * context;
   const row = latent === undefined
     ? 2 * groups * size.value
     : latent.rank + latent.rotary;
   const inputBytes = keys * row * ELEMENT_BYTES[element];
-  const key = latent === undefined
-    ? attentionKey({ kind: "gqa", batch: batch * groups, context })
-    : attentionKey({ kind: "mla", batch, context });
+  const key = attentionKey({
+    kind,
+    heads,
+    groups: keyGroups,
+    width: valueWidth,
+    batch,
+    context,
+  });
   return {
     family: "attention",
     kernel: "attention_decode",
     key,
+    kin: `${kind} attention of ${batch === 1 ? "one" : "several"}`,
     bytes: inputBytes,
     flops: 2 * keys * heads * (firstWidth + secondWidth + valueWidth),
     share,
@@ -90,29 +98,25 @@ function shapesOf(gpu: Gpu, size: DecodeSize): TunedShape[] {
     { ...formSize, elements: [element, element], batch, capacity },
   );
   forms.push(...matrices.map((matrix) => ({ splits: matrix.splits, matrix })));
-  if (matrices.length === 0) {
-    const tiles = tileDecodeCandidates(gpu).filter((tile) =>
+  const tiles = matrices.length > 0
+    ? []
+    : tileDecodeCandidates(gpu).filter((tile) =>
       fitsTileDecode(gpu, formSize, tile)
     );
-    for (const tile of tiles) {
-      const best = tileSplits({ batch, heads, capacity }, tile);
-      const several = splitsNear(best, [0.5, 1, 2], capacity);
-      forms.push(...several.map((splits) => ({ splits, tile })));
-    }
-    // What lanes do by themselves, whatever the tables say of tiles.
-    const lanes = splitsNear(
-      lanesSplits(gpu, formSize),
-      [0.25, 0.5, 1, 2, 4],
-      capacity,
-    );
-    forms.push(...lanes.map((splits) => ({ splits })));
+  for (const tile of tiles) {
+    const best = tileSplits({ batch, heads, capacity }, tile);
+    const several = splitsNear(best, [0.5, 1, 2], capacity);
+    forms.push(...several.map((splits) => ({ splits, tile })));
   }
+  // What lanes do by themselves, whatever the tables say of other forms. Beside
+  // matrices they are there to be agreed with, and for short contexts.
+  const lanes = splitsNear(
+    attentionSplits(gpu, { ...formSize, groups: formSize.keyGroups }),
+    matrices.length > 0 ? [0.5, 1] : [0.25, 0.5, 1, 2, 4],
+    capacity,
+  );
+  forms.push(...lanes.map((splits) => ({ splits })));
   return distinctShapes(forms.map(shapeOfForm));
-}
-
-function lanesSplits(gpu: Gpu, size: DecodeFormSize): number {
-  const { kind, batch, capacity, keyGroups: groups } = size;
-  return attentionSplits(gpu, { kind, batch, capacity, groups });
 }
 
 /** Keys of a split at least. */

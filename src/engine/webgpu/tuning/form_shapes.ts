@@ -1,5 +1,5 @@
 // Forms of decode attention as tables have them: each form has a table of its own,
-// and that of the tiles says where lanes are the faster.
+// and those of the others say where lanes are the faster.
 
 import type { DecodeForm } from "../kernels/decode_form.ts";
 import type { TunedShape } from "../kernels/tuning_table.ts";
@@ -36,7 +36,8 @@ export function tablesOfForm(
     : form === "tile"
     ? { attention_decode_tile: shape }
     : {
-      // No splits: not by tiles.
+      // No splits: not in this form.
+      attention_decode_matrix: { splits: 0 },
       attention_decode_tile: { splits: 0 },
       attention_decode_lanes: { splits: shape["splits"]! },
     };

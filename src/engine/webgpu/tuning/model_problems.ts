@@ -2,7 +2,7 @@
 // steps, and the products of its prefill, each with its share of the time.
 
 import type { ModelConfig } from "../../../model/config.ts";
-import { fusedStepRows } from "../kernels/gemv_tuning.ts";
+import { hasFusedGemv, MOST_GEMV_ROWS } from "../kernels/gemv_tuning.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { type Element, ELEMENT_BYTES } from "../kernels/kernel.ts";
 import { attentionProblem } from "./attention_problems.ts";
@@ -145,6 +145,9 @@ function stepsOf(
   ]);
 }
 
+/** Dispatches around a product where gemv() does not do their work. */
+const AROUND = { scaled: 1, residual: 0, gated: 2 } as const;
+
 function productParts(
   gpu: Gpu,
   scope: TuningScope,
@@ -152,22 +155,31 @@ function productParts(
   latent: Latent,
 ): Part[] {
   const { element } = scope;
-  return matricesOf(scope, latent).map(({ height, width, times, form }) => {
-    const size = { rows: batch, height, width, element };
-    return {
-      times,
-      problem: (share) =>
-        batch <= fusedStepRows(gpu, element)
-          ? gemvProblem(size, form, share)
-          : gemmProblem(size, share),
-    };
-  });
+  return matricesOf(scope, latent).flatMap(
+    ({ height, width, times, form }): Part[] => {
+      const around = AROUND[form];
+      const size = { rows: batch, height, width, element, times, around };
+      // For few rows both are timed, as tables say up to how many gemv() is taken.
+      const isFew = batch <= MOST_GEMV_ROWS;
+      const byGemv: Part = {
+        times,
+        problem: (share) => gemvProblem(size, form, share),
+      };
+      const rows = isFew ? MOST_GEMV_ROWS : batch;
+      const byGemm: Part = {
+        times,
+        problem: (share) => gemmProblem({ ...size, rows }, share),
+      };
+      if (!isFew || !hasFusedGemv(gpu)) return [byGemm];
+      return batch === 1 ? [byGemv] : [byGemv, byGemm];
+    },
+  );
 }
 
 function prefillParts(scope: TuningScope, latent: Latent): Part[] {
   const { prefillRows: rows, element } = scope;
-  return matricesOf(scope, latent).map(({ height, width, times }) => ({
-    times,
-    problem: (share) => gemmProblem({ rows, height, width, element }, share),
-  }));
+  return matricesOf(scope, latent).map(({ height, width, times, form }) => {
+    const size = { rows, height, width, element, times, around: AROUND[form] };
+    return { times, problem: (share) => gemmProblem(size, share) };
+  });
 }

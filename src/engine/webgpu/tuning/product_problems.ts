@@ -11,22 +11,15 @@ import {
   type GemvShape,
 } from "../kernels/gemv_tuning.ts";
 import { type Element, ELEMENT_BYTES } from "../kernels/kernel.ts";
-import { gemmKey, gemvKey } from "../kernels/tuning_keys.ts";
+import { gemmKey, gemvKey, rowsClass } from "../kernels/tuning_keys.ts";
 import {
   distinctShapes,
   emptyRows,
   seededMatrix,
   seededRows,
+  type TunedProduct,
   type TuningProblem,
 } from "./tuning_problem.ts";
-
-/** A product of x [rows, width] with W [height, width]. */
-export interface ProductSize {
-  readonly rows: number;
-  readonly height: number;
-  readonly width: number;
-  readonly element: Element;
-}
 
 const EPS = 1e-5;
 
@@ -39,12 +32,14 @@ const SQUARES = 256;
  * @param size The product.
  * @param share What it is worth.
  */
-export function gemmProblem(size: ProductSize, share: number): TuningProblem {
+export function gemmProblem(size: TunedProduct, share: number): TuningProblem {
   const { rows, height, width, element } = size;
   return {
     family: "gemm",
     kernel: "gemm",
     key: gemmKey(size),
+    kin: `gemm of ${rowsClass(rows)}`,
+    product: size,
     ...workOf(size),
     share,
     shapes: (gpu) =>
@@ -82,7 +77,7 @@ export function gemmProblem(size: ProductSize, share: number): TuningProblem {
  * @param share What it is worth.
  */
 export function gemvProblem(
-  size: ProductSize,
+  size: TunedProduct,
   form: Extract<GemvForm, "scaled" | "residual" | "gated">,
   share: number,
 ): TuningProblem {
@@ -91,6 +86,8 @@ export function gemvProblem(
     family: "gemv",
     kernel: "gemv",
     key: gemvKey({ columns: rows, height, width, prologue: form }),
+    kin: `gemv of ${rows}`,
+    product: size,
     ...workOf(size),
     share,
     shapes: (gpu) =>
@@ -141,7 +138,7 @@ export function gemvProblem(
   };
 }
 
-function workOf({ rows, height, width, element }: ProductSize): {
+function workOf({ rows, height, width, element }: TunedProduct): {
   readonly bytes: number;
   readonly flops: number;
   readonly inputBytes: number;

@@ -16,12 +16,29 @@ import type { TunedShape } from "../kernels/tuning_table.ts";
 /** Families of kernels that have shapes. */
 export type TunedFamily = "gemm" | "gemv" | "attention";
 
+/** A product of x [rows, width] with W [height, width] in the steps of a model. */
+export interface TunedProduct {
+  readonly rows: number;
+  readonly height: number;
+  readonly width: number;
+  /** Of W. */
+  readonly element: Element;
+  /** Times in a step. */
+  readonly times: number;
+  /** Dispatches before and after it that gemv() needs not and gemm() does. */
+  readonly around: number;
+}
+
 /** One size of one kernel. */
 export interface TuningProblem {
   readonly family: TunedFamily;
   readonly kernel: string;
   /** Where tables keep it. */
   readonly key: string;
+  /** Sizes of a kin reach about the same share of what the device can do. */
+  readonly kin: string;
+  /** Where it is a product. */
+  readonly product?: TunedProduct;
   /** Bytes that must move and operations that must be done. */
   readonly bytes: number;
   readonly flops: number;

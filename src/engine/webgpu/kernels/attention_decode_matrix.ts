@@ -80,6 +80,9 @@ export function matrixDecodeUse(
     FRAGMENTS: layout.fragments,
     COLUMNS: layout.columns,
     FIRST_UNITS: Math.ceil(tokens * firstWidth / 8 / THREADS),
+    QUERY_UNITS: Math.ceil(
+      layout.tileRows * (layout.wide / 8 + 1) / THREADS,
+    ),
     SECOND_UNITS: Math.ceil(tokens * secondWidth / 8 / THREADS),
     GROWTH,
     SKIPS: shape.skips,

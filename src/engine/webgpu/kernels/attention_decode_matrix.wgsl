@@ -76,16 +76,26 @@ $FETCH_FIRST
   // The query, by way of the tile; heads past the last, and columns that only round
   // up the slices, are zero, and such columns are then zero in all tokens as well.
   let query_at = params.query_offset + sequence * params.query_stride;
-  for (var unit = thread; unit < $(TILE_ROWS)u * LINE; unit += 256u) {
+  // All loads are in flight at once: with few tokens they are most of the time.
+#for u in 0..QUERY_UNITS
+  var low$(u) = vec4<f32>();
+  var high$(u) = vec4<f32>();
+  {
+    let unit = thread + $(u * 256)u;
     let head = first_head + unit / LINE;
     let column = unit % LINE;
-    var eight = vec4<u32>();
     if (unit / LINE < $(HEADS)u && head < params.heads && column < $((R + M) / 8)u) {
       let at = (query_at + head * $(R + M)u) / 4u + 2u * column;
-      eight = halves(query[at] * params.scale, query[at + 1u] * params.scale);
+      low$(u) = query[at];
+      high$(u) = query[at + 1u];
     }
-    tile[unit] = eight;
   }
+#end
+#for u in 0..QUERY_UNITS
+  if (thread + $(u * 256)u < $(TILE_ROWS)u * LINE) {
+    tile[thread + $(u * 256)u] = halves(low$(u) * params.scale, high$(u) * params.scale);
+  }
+#end
   workgroupBarrier();
   let row_block = subgroup % $(ROW_BLOCKS)u;
   let token_block = subgroup / $(ROW_BLOCKS)u % $(TOKENS / 16)u;

@@ -27,12 +27,9 @@ const PROCESSORS = 132;
 
 // Of an H100, in microseconds: what a token takes a workgroup, what beginning and
 // ending take, and what each of its parts takes the merge.
-const TOKEN_TIME = 0.071;
-const START_TIME = 2;
+const TOKEN_TIME = 0.066;
+const START_TIME = 6;
 const MERGE_TIME = 0.015;
-
-/** Keys of a batch of one from which larger tiles are faster. */
-const LONG = 2048;
 
 /** Tiles of a share from which a branch costs more than a tile's scores. */
 const MANY_TILES = 8;
@@ -54,12 +51,12 @@ const FEW_HEADS_32: MatrixDesign = { ...TOKENS_32, rowBlocks: 1 };
 // Two tiles of wide rows would not fit.
 const WIDE: MatrixDesign = { ...TOKENS_32, tokens: 16, rowBlocks: 1 };
 
-/** In order of preference: the first that fits is taken, except where a batch of one has a long context. */
+/** In order of preference: the first that fits is taken. */
 export const MATRIX_DESIGNS: readonly MatrixDesign[] = [
-  TOKENS_16,
   TOKENS_32,
-  FEW_HEADS_16,
+  TOKENS_16,
   FEW_HEADS_32,
+  FEW_HEADS_16,
   WIDE,
 ];
 
@@ -75,11 +72,8 @@ export function matrixDecodeShape(
   size: MatrixDecodeSize,
 ): MatrixDecodeShape | undefined {
   if (size.elements.some((element) => element !== "f16")) return undefined;
-  const designs = fittingDesigns(gpu, size);
   const { batch, capacity } = size;
-  const isLong = batch === 1 && capacity > LONG;
-  const design = designs.find(({ tokens }) => tokens === (isLong ? 32 : 16)) ??
-    designs[0];
+  const [design] = fittingDesigns(gpu, size);
   if (design === undefined) return undefined;
   const key = attentionKey({
     kind: "mla",

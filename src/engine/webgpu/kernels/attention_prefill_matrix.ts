@@ -48,8 +48,8 @@ export type MatrixPrefillViews =
 
 /** In order of preference: the first that fits is taken. */
 export const MATRIX_PREFILL_SHAPES: readonly MatrixPrefillShape[] = [
-  { subgroups: 4, rowBlocks: 2, keys: 32, vectors: false },
   { subgroups: 4, rowBlocks: 1, keys: 32, vectors: false },
+  { subgroups: 4, rowBlocks: 2, keys: 32, vectors: false },
   { subgroups: 4, rowBlocks: 1, keys: 64, vectors: false },
   { subgroups: 8, rowBlocks: 1, keys: 32, vectors: false },
   { subgroups: 2, rowBlocks: 2, keys: 32, vectors: false },

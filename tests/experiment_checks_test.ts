@@ -83,6 +83,14 @@ measure: { contexts: [32], divergence: { text: b } }
     "measure.divergence: random tokens or weights have no meaningful divergence",
   ],
   [
+    "shapes of a trained model",
+    FILE.replace("model: m", "model: [synthetic:tiny, m]").replace(
+      "  - method: original\n",
+      "  - method: original\n  - { method: mla-shape, matrix: { kvLoraRank: [8, 16] } }\n",
+    ),
+    'variants[1].method: its weights are seeded, and those of "m" would be lost; allowed: with models synthetic:NAME',
+  ],
+  [
     "divergence expected of the original",
     `${
       FILE.replace("cache: {}", "divergence: { text: b }")

@@ -107,8 +107,8 @@ export async function convert(args: readonly string[]): Promise<number> {
   const engineName = oneOf(flags, "engine", ["onnx", "reference"], "onnx");
   // What config.json of DeepSeek cannot say: keys and values that are not latent.
   if (!method.latent) {
-    const latent = METHODS.filter(({ latent, calibrated }) =>
-      latent && calibrated !== false
+    const latent = METHODS.filter(({ latent, syntheticOnly }) =>
+      latent && syntheticOnly !== true
     );
     throw new InputError(
       `Cannot write method ${method.name} as attention must be latent (allowed: ${

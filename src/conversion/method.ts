@@ -56,6 +56,8 @@ export interface Method<Options = unknown> {
   readonly latent: boolean;
   /** Of a method that asks for no moments, so that experiments need no calibration text. */
   readonly calibrated?: false;
+  /** Of a method that gives shapes with seeded weights: it would throw trained ones away. */
+  readonly syntheticOnly?: true;
   /** Schema of the options, without `method`; unknown keys refused, defaults filled in. */
   readonly options: z.ZodObject;
   /**

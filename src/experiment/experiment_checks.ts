@@ -47,6 +47,7 @@ export function semanticProblems(
     ...seedProblems(parsed, labeled, at),
     ...engineProblems(parsed, at),
     ...throughputProblems(parsed, at),
+    ...trainedModels(parsed, labeled, at, methods),
   ];
   const { measure } = parsed;
   const measures = MEASURES.filter((name) => measure[name] !== undefined);
@@ -133,6 +134,31 @@ export function needsCalibration(
   return variants.some(({ method: name }) =>
     name !== "original" &&
     methods.find((method) => method.name === name)?.calibrated !== false
+  );
+}
+
+/** Methods whose weights are seeded refuse models that have trained ones. */
+function trainedModels(
+  { model }: ExperimentFile,
+  { variants, entries }: LabeledVariants,
+  at: Located,
+  methods: readonly Method[],
+): string[] {
+  const trained = [model].flat().find((name) => !name.startsWith("synthetic:"));
+  if (trained === undefined) return [];
+  const refused = new Set(
+    variants.flatMap(({ method: name }, i) =>
+      methods.some((method) => method.name === name && method.syntheticOnly)
+        ? [entries[i]!]
+        : []
+    ),
+  );
+  return [...refused].map((entry) =>
+    `${
+      place(at, ["variants", entry, "method"])
+    }variants[${entry}].method: its weights are seeded, and those of ${
+      excerpt(trained)
+    } would be lost; allowed: with models synthetic:NAME`
   );
 }
 

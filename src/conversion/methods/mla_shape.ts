@@ -81,6 +81,7 @@ export const mlaShape: Method<MlaShapeOptions> = {
   source: "arXiv 2502.07864 §4.3, shapes only",
   latent: true,
   calibrated: false,
+  syntheticOnly: true,
   options,
   check({ qkRopeHeadDim, kvLoraRank }, config) {
     // F = C = d/m, the smallest that a conversion allows.

@@ -94,6 +94,7 @@ Deno.test("describeProfile() has a row for each kernel, with shares of the devic
       batch: 2,
       tokens: 64,
       wallSeconds: 5e-3,
+      deviceSeconds: 4.5e-3,
       kernels: [
         {
           name: "gemv 8x8 f16",
@@ -109,6 +110,7 @@ Deno.test("describeProfile() has a row for each kernel, with shares of the devic
       batch: 1,
       tokens: 64,
       wallSeconds: 1e-3,
+      deviceSeconds: 1e-3,
       kernels: [],
     }],
   };
@@ -118,8 +120,8 @@ Deno.test("describeProfile() has a row for each kernel, with shares of the devic
     "deno: Some GPU, a copy moves 2,000 GB/s, shapes: defaults",
     "",
     "A decode step of batch 2 after 64 tokens: 400 tokens/s",
-    "  whole 5.00 ms, kernels one by one 4.00 ms in 4 dispatches: 250.0 us of gap a dispatch",
-    "  the bytes alone 1.50 ms: 30.0 % of that limit",
+    "  on the wall 5.00 ms, on the device 4.50 ms; its 4 dispatches by kernel 4.00 ms: 125.0 us of gap each",
+    "  the bytes alone 1.50 ms: 30.0 % of that limit, 33.3 % on the device",
   ]);
   assertEquals(lines.slice(7, 9).map((line) => line.split(/ {2,}/)), [
     [

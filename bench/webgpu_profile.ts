@@ -1,6 +1,6 @@
 // Where the webgpu engine's time goes: decode steps and a scoring pass of one
-// model, each dispatch timed on the device, summed by kernel, beside the copy
-// bandwidth of the same run. Then the same passes by the clock on the wall.
+// model by kernel, the dispatches of each in a row, beside the copy bandwidth of the
+// same run. The same passes whole, by the device's clock and by the one on the wall.
 
 import { InputError, UnavailableError } from "../src/base/errors.ts";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
@@ -27,7 +27,10 @@ import { allocateScratchCache } from "../src/engine/webgpu/plan/kv_cache.ts";
 import { passWork, recordPass } from "../src/engine/webgpu/plan/pass_plan.ts";
 import { layOut, uploadLayout } from "../src/engine/webgpu/plan/row_layout.ts";
 import { recordScore } from "../src/engine/webgpu/plan/score_plan.ts";
-import { byKernel } from "../src/engine/webgpu/plan/step_profile.ts";
+import {
+  leastPass,
+  timeKernels,
+} from "../src/engine/webgpu/plan/step_profile.ts";
 import { Turns } from "../src/engine/webgpu/turns.ts";
 import { WebgpuSession } from "../src/engine/webgpu/webgpu_session.ts";
 import type { DecoderModel } from "../src/model/decoder.ts";
@@ -42,7 +45,8 @@ import {
 
 const HELP = `deno task bench profile MODEL [options]
 
-Times every kernel of decode steps and of a scoring pass on the GPU.
+Times decode steps and a scoring pass on the GPU: by the clock on the wall, by the
+device's own, and by kernel, the dispatches of each in a row.
 
   MODEL               a folder, a .gguf file, an alias, or synthetic:NAME
   --kv-lora-rank R    decode latent attention of this rank; MODEL must be synthetic
@@ -197,6 +201,9 @@ async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
   };
 }
 
+/** Steps of a pass on the device's clock. */
+const CLOCKED_STEPS = 4;
+
 async function decodeStep(
   session: WebgpuSession,
   { batch, tokens }: Load,
@@ -205,7 +212,7 @@ async function decodeStep(
   // Steps before the middle ones have less in the cache, those behind more.
   const warmup = Math.min(steps, 8);
   const before = Math.max(1, tokens - warmup - Math.floor(steps / 2));
-  const reserve = tokens - before + steps + 1;
+  const reserve = tokens - before + steps + CLOCKED_STEPS;
   await session.fill({ batch, tokens: before, reserve, seed: 1 });
   await session.decode(warmup);
   const { stepSeconds } = await session.decode(steps);
@@ -214,6 +221,7 @@ async function decodeStep(
     batch,
     tokens,
     wallSeconds: stepSeconds.reduce((sum, s) => sum + s, 0) / steps,
+    deviceSeconds: await session.timeSteps(CLOCKED_STEPS),
     kernels: longestFirst(await session.profileStep()),
   };
 }
@@ -243,12 +251,14 @@ async function scorePass(
     for (let i = 0; i < repetitions; i++) gpu.run(dispatches);
     await gpu.settle();
     const wallSeconds = (performance.now() - start) / 1000 / repetitions;
-    const kernels = byKernel(dispatches, await gpu.profile(dispatches));
+    const deviceSeconds = await leastPass(gpu, dispatches);
+    const kernels = await timeKernels(gpu, dispatches);
     return {
       kind: "score",
       batch,
       tokens,
       wallSeconds,
+      deviceSeconds,
       kernels: longestFirst(kernels),
     };
   } finally {

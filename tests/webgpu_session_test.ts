@@ -6,6 +6,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Engine, Session } from "../src/engine/engine.ts";
 import { openEngine } from "../src/engine/open.ts";
 import { GpuError } from "../src/engine/webgpu/device/faults.ts";
+import { WebgpuSession } from "../src/engine/webgpu/webgpu_session.ts";
 import type { DecoderModel } from "../src/model/decoder.ts";
 import type { MomentsSink } from "../src/model/moments.ts";
 import { assertClose } from "./fixtures/assert_close.ts";
@@ -209,6 +210,13 @@ Deno.test({
         const logits = await session.lastLogits();
         const held = session.cache();
         const kernels = await session.profileStep!();
+        assert(session instanceof WebgpuSession);
+        assert(await session.timeSteps(2) > 0);
+        await assertRejects(
+          async () => await session.timeSteps(5),
+          RangeError,
+          "room for 4",
+        );
         assertEquals(await session.lastLogits(), logits);
         assertEquals(session.cache(), held);
         const rest = await session.decode(4);

@@ -174,6 +174,24 @@ export class WebgpuSession implements Session {
     });
   }
 
+  /**
+   * Times the next steps on the device's own clock, with nothing of the host in
+   * between; the cache and the tokens stay.
+   *
+   * @param count Steps, for which the cache has room.
+   * @returns Seconds of one.
+   * @throws {RangeError} If nothing was prefilled, the cache has no room or the device no timestamps.
+   */
+  async timeSteps(count: number): Promise<number> {
+    checkCount("time steps", "count", count, 1);
+    return await this.#turn(() => {
+      if (this.#decoding === undefined) {
+        throw new RangeError("Cannot time steps as nothing was prefilled");
+      }
+      return this.#decoding.timeSteps(count);
+    });
+  }
+
   async lastLogits(): Promise<readonly Float32Array[]> {
     return await this.#turn(() => this.#decoding?.lastLogits() ?? []);
   }

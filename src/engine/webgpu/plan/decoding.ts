@@ -19,7 +19,7 @@ import {
 import { allocateRows } from "./scratch.ts";
 import { allocateDecodeBuffers, STEPS_PER_READ } from "./step_memory.ts";
 import { type DecodeState, recordHead, recordStep } from "./step_plan.ts";
-import { profileStep } from "./step_profile.ts";
+import { profileStep, timeSteps } from "./step_profile.ts";
 
 /** Steps of one submit: few, so that the device starts while the rest is encoded. */
 const STEPS_PER_SUBMIT = 4;
@@ -251,9 +251,35 @@ export class Decoding {
    * @throws {RangeError} If the device has no clock or the cache no room.
    */
   async profileStep(): Promise<KernelTime[]> {
-    if (this.room < 1) {
+    return await this.#recorded(
+      1,
+      (step) => profileStep(this.#gpu, step, this.#state),
+    );
+  }
+
+  /**
+   * Times the next steps on the device's clock; what is in the cache stays.
+   *
+   * @param count Steps.
+   * @returns Seconds of one.
+   * @throws {RangeError} If the device has no clock or the cache no room.
+   */
+  async timeSteps(count: number): Promise<number> {
+    return await this.#recorded(
+      count,
+      (step) => timeSteps(this.#gpu, step, this.#state, count),
+    );
+  }
+
+  async #recorded<T>(
+    count: number,
+    run: (step: readonly Dispatch[]) => Promise<T>,
+  ): Promise<T> {
+    if (this.room < count) {
       throw new RangeError(
-        "Cannot profile a step as the cache has no room for it",
+        count === 1
+          ? "Cannot profile a step as the cache has no room for it"
+          : `Cannot time ${count} steps as the cache has room for ${this.room}`,
       );
     }
     const { batch } = this.#cache;
@@ -261,14 +287,9 @@ export class Decoding {
     const arena = this.#gpu.arena();
     try {
       // A step that knows its keys knows its bytes.
-      const step = recordStep(
-        arena,
-        this.#model,
-        this.#cache,
-        this.#state,
-        keys,
+      return await run(
+        recordStep(arena, this.#model, this.#cache, this.#state, keys),
       );
-      return await profileStep(this.#gpu, step, this.#state);
     } finally {
       arena.destroy();
     }

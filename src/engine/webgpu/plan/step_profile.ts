@@ -1,15 +1,20 @@
-// Where the time of a decode step goes: each dispatch on the device's clock, summed
-// by kernel, and everything that the step moves on put back.
+// Where the time of a decode step goes: the dispatches of each kernel in a row, as
+// they run in earnest, on the device's clock, and everything that the step moves on
+// put back.
 
 import type { KernelTime } from "../../engine.ts";
 import type { Dispatch, Gpu, Work } from "../device/gpu.ts";
+import { timePass } from "../device/timing.ts";
 import type { DecodeState } from "./step_plan.ts";
 
-/** Steps that are timed, after one that is not. */
-const STEPS = 5;
+/** Passes that are timed of each kernel, after one that is not. */
+const PASSES = 5;
+
+/** Dispatches of a pass at least: beginning and ending it takes as long as some of them. */
+const LEAST_DISPATCHES = 16;
 
 /**
- * Times a step's dispatches, the median of several runs of it each.
+ * Times a step by kernel.
  *
  * @param gpu With timestamps.
  * @param step One step; it writes rows of the cache behind those that are there.
@@ -22,6 +27,106 @@ export async function profileStep(
   step: readonly Dispatch[],
   state: DecodeState,
 ): Promise<KernelTime[]> {
+  return await keeping(gpu, state, (back) => timeKernels(gpu, step, back));
+}
+
+/**
+ * Times whole steps in one pass, as they run in earnest but for what the host does.
+ *
+ * @param gpu With timestamps.
+ * @param step One step.
+ * @param state What the step moves on; the same afterwards as before.
+ * @param count Steps, for all of which the cache has room.
+ * @returns Seconds of a step, the least of several passes: other work on the device only adds to it.
+ * @throws {RangeError} If the device has no timestamps.
+ */
+export async function timeSteps(
+  gpu: Gpu,
+  step: readonly Dispatch[],
+  state: DecodeState,
+  count: number,
+): Promise<number> {
+  const steps = Array.from({ length: count }, () => step).flat();
+  return await keeping(
+    gpu,
+    state,
+    async (back) => await leastPass(gpu, steps, back) / count,
+  );
+}
+
+/**
+ * Times dispatches by kernel: those of one in a pass, again and again where they
+ * are few. What they compute is not what they do in order.
+ *
+ * @param gpu With timestamps.
+ * @param dispatches In order.
+ * @param back Runs after each pass. @default nothing
+ * @returns Kernels in the order of their first dispatch.
+ * @throws {RangeError} If the device has no timestamps.
+ */
+export async function timeKernels(
+  gpu: Gpu,
+  dispatches: readonly Dispatch[],
+  back: readonly Work[] = [],
+): Promise<KernelTime[]> {
+  const seconds = new Float64Array(dispatches.length);
+  const kernels = Map.groupBy(
+    dispatches.keys(),
+    (i) => kernelName(dispatches[i]!.label),
+  );
+  for (const own of kernels.values()) {
+    const repeats = gpu.facts.software
+      ? 1
+      : Math.ceil(LEAST_DISPATCHES / own.length);
+    const work = Array.from(
+      { length: repeats },
+      () => own.map((i) => dispatches[i]!),
+    ).flat();
+    const each = await leastPass(gpu, work, back) / work.length;
+    for (const i of own) seconds[i] = each;
+  }
+  return byKernel(dispatches, seconds);
+}
+
+/**
+ * Times dispatches in one pass.
+ *
+ * @param gpu With timestamps.
+ * @param dispatches The pass.
+ * @param back Runs after it. @default nothing
+ * @returns Seconds, the least of several runs.
+ * @throws {RangeError} If the device has no timestamps.
+ */
+export async function leastPass(
+  gpu: Gpu,
+  dispatches: readonly Dispatch[],
+  back: readonly Work[] = [],
+): Promise<number> {
+  if (!gpu.features.timestamps) {
+    throw new RangeError(
+      `Cannot time dispatches on ${gpu.facts.name} as it has no timestamps in nanoseconds`,
+    );
+  }
+  const runs: number[] = [];
+  for (let i = 0; i <= PASSES; i++) {
+    const seconds = await timePass(
+      gpu.device,
+      dispatches,
+      (buffer, bytes) => gpu.read(buffer, 0, bytes),
+    );
+    gpu.run(back);
+    // Pipelines are built, and clocks rise, with the first.
+    if (i > 0) runs.push(seconds);
+  }
+  return Math.min(...runs);
+}
+
+/** Runs something that moves a state on, with what puts it back. */
+async function keeping<T>(
+  gpu: Gpu,
+  state: DecodeState,
+  run: (back: readonly Work[]) => Promise<T>,
+): Promise<T> {
   const arena = gpu.arena();
   try {
     const buffers = [state.tokens, state.lengths, state.logits.buffer];
@@ -31,23 +136,12 @@ export async function profileStep(
     }));
     gpu.run(kept.map(({ buffer, copy }) => copied(buffer, copy)));
     const back = kept.map(({ buffer, copy }) => copied(copy, buffer));
-    const runs: Float64Array[] = [];
     try {
-      for (let i = 0; i <= STEPS; i++) {
-        const seconds = await gpu.profile(step);
-        gpu.run(back);
-        // Pipelines are built, and clocks rise, with the first.
-        if (i > 0) runs.push(seconds);
-      }
-    } catch (error) {
+      return await run(back);
+    } finally {
       gpu.run(back);
-      throw error;
+      await gpu.settle();
     }
-    await gpu.settle();
-    return byKernel(
-      step,
-      Float64Array.from(step, (_, i) => median(runs.map((run) => run[i]!))),
-    );
   } finally {
     arena.destroy();
   }
@@ -97,8 +191,4 @@ export function kernelName(label: string): string {
 
 function copied(from: GPUBuffer, to: GPUBuffer): Work {
   return { copy: { from, fromOffset: 0, to, toOffset: 0, bytes: from.size } };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -26,6 +26,8 @@ export interface GemmArgs {
   readonly out: View;
   /** Adds to `out`. @default false */
   readonly accumulate?: boolean;
+  /** Stores silu(first half)·(second half), of the rows of W, all of them in one buffer; see gemmGates(). @default false */
+  readonly gated?: boolean;
   /** Column of `out` that the first row of W goes to. @default 0 */
   readonly outColumn?: number;
   /** First row of W that is used. @default 0 */
@@ -53,7 +55,10 @@ export function gemm(arena: Arena, args: GemmArgs): Dispatch[] {
   const { rows, weight, firstWeightRow = 0 } = args;
   const height = args.weightRows ?? weight.rows - firstWeightRow;
   const { element, columns: width } = weight;
-  const tile = args.tile ?? gemmTile(gpu, { rows, height, width, element });
+  const { gated = false } = args;
+  const input = args.x.element;
+  const tile = args.tile ??
+    gemmTile(gpu, { rows, height, width, element, input, gated });
   return gemmBy(
     arena,
     args,
@@ -115,6 +120,7 @@ export function gemmParts(args: GemmArgs): GemmPart[] {
       ...(bias !== undefined && { bias }),
       out: { ...out, offset: out.offset + outColumn + first - firstWeightRow },
       accumulate: args.accumulate ?? false,
+      ...(args.gated === true && { gated: true }),
     };
   });
 }

@@ -1,7 +1,7 @@
 // x·Wᵀ by subgroup matrices: f16 weights, x rounded to f16, f32 sums.
 
 import { type GemmPart, gemmUse, STORE_PRODUCT } from "./gemm_part.ts";
-import type { MatrixTile } from "./gemm_tile.ts";
+import { type MatrixTile, tileFault, tileName } from "./gemm_tile.ts";
 import { type KernelUse, readWgsl } from "./kernel.ts";
 import { isAligned } from "./row_access.ts";
 
@@ -18,27 +18,28 @@ fn xUnit(i: u32, k8: u32) -> vec4<u32> {
  * One product by subgroup matrices.
  *
  * @param part Operands; the weight is f16.
- * @param tile Sizes of tiles: their units of 8 columns divide evenly among threads.
+ * @param tile Sizes of tiles.
  * @param lanes Threads of a subgroup.
  * @returns What dispatchOf() takes.
- * @throws {RangeError} If the tile does not divide evenly.
+ * @throws {RangeError} If subgroups or threads cannot share the tile evenly.
  */
 export function gemmMatrixUse(
   part: GemmPart,
   tile: MatrixTile,
   lanes: number,
 ): KernelUse {
-  const { x, weight, out, bias, accumulate, slices } = part;
+  const { x, weight, out, bias, accumulate, slices, gated = false } = part;
   const { prelude, ...use } = gemmUse(part, "array<vec4<u32>>", tile.depth);
-  const { buffers = 1 } = tile;
-  const threads = lanes * tile.subgroupRows * tile.subgroupColumns;
-  // Lines of a tile that all threads together load at once.
-  const lines = threads / (tile.depth / 8);
-  if (tile.rows % lines !== 0 || tile.columns % lines !== 0) {
-    throw new RangeError(
-      `Cannot multiply by tiles of ${tile.rows}x${tile.columns}x${tile.depth} as their sides must be multiples of ${lines} lines that ${threads} threads load`,
-    );
+  const { rows, columns, depth, subgroupRows, subgroupColumns } = tile;
+  const { buffers = 1, ahead = 1, subgroupDepths = 1 } = tile;
+  const fault = tileFault(tile, lanes, gated);
+  if (fault !== undefined) {
+    throw new RangeError(`Cannot multiply by ${tileName(tile)} as ${fault}`);
   }
+  const subgroups = subgroupRows * subgroupColumns * subgroupDepths;
+  const threads = lanes * subgroups;
+  // Lines of a tile that all threads together load at once.
+  const lines = threads / (depth / 8);
   const whole = weight.columns % 8 === 0;
   const halves = x.element === "f16" && whole && isAligned(x, 8);
   const vector = x.element === "f32" && whole && isAligned(x, 4);
@@ -52,8 +53,10 @@ export function gemmMatrixUse(
       access: "read",
     };
   }
-  const direct = out.element === "f32" && isAligned(out, 4) &&
-    bias === undefined;
+  const sliced = slices !== undefined;
+  // Sums of one subgroup alone go to f32 rows as they are.
+  const direct = subgroupDepths === 1 && !gated && (sliced ||
+    out.element === "f32" && isAligned(out, 4) && bias === undefined);
   return {
     ...use,
     bindings,
@@ -66,23 +69,30 @@ export function gemmMatrixUse(
       THREADS: threads,
       LANES: lanes,
       LINES: lines,
-      X_UNITS: tile.rows / lines,
-      W_UNITS: tile.columns / lines,
-      TILE_ROWS: tile.rows,
-      TILE_COLUMNS: tile.columns,
-      DEPTH: tile.depth,
-      SUBGROUP_ROWS: tile.subgroupRows,
-      SUBGROUP_COLUMNS: tile.subgroupColumns,
-      ROWS: tile.rows / tile.subgroupRows / 16,
-      COLUMNS: tile.columns / tile.subgroupColumns / 16,
+      X_UNITS: Math.ceil(rows / lines),
+      W_UNITS: Math.ceil(columns / lines),
+      TILE_ROWS: rows,
+      TILE_COLUMNS: columns,
+      DEPTH: depth,
+      STEPS: depth / 16 / subgroupDepths,
+      SUBGROUPS: subgroups,
+      SUBGROUP_ROWS: subgroupRows,
+      SUBGROUP_COLUMNS: subgroupColumns,
+      SUBGROUP_DEPTHS: subgroupDepths,
+      ROWS: rows / subgroupRows / 16,
+      COLUMNS: columns / subgroupColumns / 16,
       BUFFERS: buffers,
+      AHEAD: ahead,
       DIRECT: direct,
-      ADDS: direct && accumulate,
+      ADDS: direct && !sliced && accumulate,
+      STAGED: !(direct && sliced),
+      GATED: gated,
+      PARTS: gated ? 2 : 1,
     },
     needs: ["f16", "subgroups", "subgroupMatrix"],
     grid: [
-      Math.ceil(part.rows / tile.rows),
-      Math.ceil(part.height / tile.columns),
+      Math.ceil(part.rows / rows),
+      Math.ceil(part.height / columns),
       slices?.count ?? 1,
     ],
   };

@@ -9,14 +9,16 @@ import { openGpu } from "../device/open_gpu.ts";
 import { gemmMatrixUse } from "./gemm_matrix.ts";
 import { type GemmArgs, gemmBy, gemmParts } from "./gemm.ts";
 import type { GemmPart } from "./gemm_part.ts";
-import { type GemmTile, type MatrixTile, matrixTile } from "./gemm_tile.ts";
-import { candidateTiles } from "./gemm_tuning.ts";
-import { shaderOf, type View } from "./kernel.ts";
 import {
-  productCase,
-  type ProductOperands,
-  type ProductShape,
-} from "./cases/product_case.ts";
+  type GemmTile,
+  type MatrixTile,
+  matrixTile,
+  tileFault,
+} from "./gemm_tile.ts";
+import { candidateTiles } from "./gemm_candidates.ts";
+import { shaderOf, type View } from "./kernel.ts";
+import { gatedCase } from "./cases/gated_case.ts";
+import { productCase, type ProductShape } from "./cases/product_case.ts";
 import { runCase } from "./cases/run_case.ts";
 
 // As on most GPUs: fewer would be as many stores of each more.
@@ -46,7 +48,7 @@ fn multiply(left: u32, right: u32, result: u32) -> u32 {
   return result;
 }
 
-#if !SLICED
+#if STAGED
 fn storeSums(offset: u32, result: u32, stride: u32) {
   for (var e = 0u; e < SHARE; e++) {
     let at = e * $(LANES)u + ownLane;
@@ -63,6 +65,8 @@ fn storeOutput(offset: u32, result: u32, stride: u32) {
   }
 }
 
+#end
+#if ADDS
 fn loadOutput(result: u32, offset: u32, stride: u32) -> u32 {
   for (var e = 0u; e < SHARE; e++) {
     let at = e * $(LANES)u + ownLane;
@@ -82,7 +86,11 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
     "subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&wTile, ",
     "begin(",
   ],
-  ["subgroupMatrixStore<row_major>(&sums, ", "storeSums("],
+  ["subgroupMatrixStore<row_major>(&sums, own, ", "storeSums(own, "],
+  [
+    "subgroupMatrixStore<row_major>(&sums, own + SUMS, ",
+    "storeSums(own + SUMS, ",
+  ],
   ["subgroupMatrixStore<row_major>(&output, ", "storeOutput("],
   [
     "subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&output, ",
@@ -91,17 +99,16 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
   ["subgroupMatrixMultiplyAccumulate(", "multiply("],
   ["subgroup_matrix_result<f32, 16, 16>()", "$(i * COLUMNS + j)u"],
   ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
-  ["  @builtin(subgroup_invocation_id) lane: u32,\n", ""],
   [
     "  let firstI =",
-    "  let subgroup = thread / $(LANES)u;\n  let lane = thread % $(LANES)u;\n  ownLane = lane;\n  let firstI =",
+    "  let subgroup = thread / $(LANES)u;\n  ownLane = thread % $(LANES)u;\n  let firstI =",
   ],
 ];
 
 /** gemm() with emulated matrices. */
 function emulated(
   arena: Arena,
-  args: ProductOperands,
+  args: GemmArgs,
   tile: MatrixTile,
 ): Dispatch[] {
   return gemmBy(arena, args, tile, (part) => {
@@ -143,6 +150,34 @@ const CASES: readonly (readonly [tile: MatrixTile, shape: ProductShape])[] = [
     matrixTile(16, 32, 32, 1, 2, { buffers: 2, splits: 3 }),
     product(17, 45, 144, { rowsPerPart: 30, outColumn: 1 }),
   ],
+  // Lines that threads do not share evenly; more tiles ahead than there are, and
+  // fewer; subgroups that share the columns of a tile, alone and in slices.
+  [matrixTile(48, 16, 32, 3, 1), product(40, 20, 72)],
+  [matrixTile(16, 48, 16, 1, 3, { ahead: 3 }), product(15, 50, 32)],
+  [
+    matrixTile(16, 16, 16, 1, 1, { ahead: 2, buffers: 2 }),
+    product(17, 20, 80, { accumulate: true }),
+  ],
+  [
+    matrixTile(16, 16, 16, 1, 1, { ahead: 3, buffers: 2, splits: 2 }),
+    product(15, 16, 128),
+  ],
+  [
+    matrixTile(16, 32, 64, 1, 1, { subgroupDepths: 4 }),
+    product(17, 33, 136, { accumulate: true, bias: true }),
+  ],
+  [
+    matrixTile(32, 32, 32, 2, 1, { subgroupDepths: 2, ahead: 2, splits: 2 }),
+    product(20, 40, 128, { accumulate: true }),
+  ],
+];
+
+// silu(gate)·up: subgroups side by side, shares of columns, slices.
+const GATED_CASES: typeof CASES = [
+  [matrixTile(16, 64, 16, 1, 2), product(17, 2 * 40, 40)],
+  [matrixTile(32, 64, 32, 1, 1, { subgroupDepths: 2 }), product(20, 64, 72)],
+  [matrixTile(16, 32, 16, 1, 1, { ahead: 2 }), product(15, 2 * 23, 40)],
+  [matrixTile(16, 32, 16, 1, 1, { splits: 2 }), product(18, 2 * 20, 80)],
 ];
 
 const HALF_CASES: typeof CASES = [
@@ -180,12 +215,20 @@ Deno.test({
   async fn() {
     const gpu = await openGpu({ provider: "deno" });
     try {
-      const cases = gpu.features.f16 ? [...CASES, ...HALF_CASES] : CASES;
-      for (const [tile, shape] of cases) {
-        const report = await runCase(
-          gpu,
-          productCase(shape, (arena, args) => emulated(arena, args, tile)),
-        );
+      const kernel = (tile: MatrixTile) => (arena: Arena, args: GemmArgs) =>
+        emulated(arena, args, tile);
+      const cases = [
+        ...gpu.features.f16 ? [...CASES, ...HALF_CASES] : CASES,
+      ].map(([tile, shape]) => productCase(shape, kernel(tile)));
+      const gated = GATED_CASES.flatMap(([tile, shape]) =>
+        (["f32", "f16"] as const)
+          .filter((element) => element === "f32" || gpu.features.f16)
+          .map((outElement) =>
+            gatedCase({ ...shape, outElement }, kernel(tile))
+          )
+      );
+      for (const one of [...cases, ...gated]) {
+        const report = await runCase(gpu, one);
         assert(report.passed, `${report.label}: ${report.message}`);
       }
     } finally {
@@ -200,9 +243,11 @@ Deno.test({
   async fn() {
     const dawn = { facts: { provider: "dawn" } } as Gpu;
     const tiles = [
-      matrixTile(32, 64, 64, 1, 4),
+      matrixTile(32, 64, 64, 1, 2),
       matrixTile(256, 128, 32, 4, 2),
       matrixTile(64, 64, 64, 2, 2, { buffers: 2 }),
+      matrixTile(32, 96, 64, 1, 2, { subgroupDepths: 4, ahead: 2 }),
+      matrixTile(48, 32, 32, 3, 1, { buffers: 2, ahead: 3 }),
     ];
     const options: Partial<GemmArgs>[] = [
       {},
@@ -212,6 +257,7 @@ Deno.test({
       { x: view("f16", 3) },
       { x: view("f32", 1) },
       { out: view("f16") },
+      { gated: true, out: view("f16") },
       { outColumn: 1 },
     ];
     const parts = [
@@ -219,7 +265,8 @@ Deno.test({
       { ...partOf({}), slices: { count: 2, size: 4096 } },
     ];
     const shaders = tiles.flatMap((tile) =>
-      parts.map((part) => shaderOf(dawn, gemmMatrixUse(part, tile, 32)))
+      parts.filter(({ gated }) => tileFault(tile, 32, gated) === undefined)
+        .map((part) => shaderOf(dawn, gemmMatrixUse(part, tile, 32)))
     );
     const messages = await validateWgsl([...shaders, "fn main() { x = 1; }"]);
     assert(messages.pop() !== "", "Dawn takes what is no WGSL");
@@ -233,7 +280,7 @@ Deno.test("gemmMatrixUse() takes every candidate", () => {
     height: 12288,
     width: 11008,
   }));
-  const tiles = sizes.flatMap((size): GemmTile[] =>
+  const tiles = sizes.flatMap((size): readonly GemmTile[] =>
     candidateTiles("matrix", size)
   );
   assert(tiles.length > 50, `${tiles.length} tiles`);
@@ -242,12 +289,26 @@ Deno.test("gemmMatrixUse() takes every candidate", () => {
   }
 });
 
-Deno.test("gemmMatrixUse() refuses a tile that threads cannot share evenly", () => {
-  assertThrows(
-    () => gemmMatrixUse(partOf({}), matrixTile(48, 48, 16, 3, 3), 32),
-    RangeError,
-    "multiples of 144 lines",
-  );
+Deno.test("gemmMatrixUse() refuses tiles that subgroups and threads cannot share evenly", () => {
+  for (
+    const [tile, gated, message] of [
+      [matrixTile(48, 48, 16, 2, 1), false, "rows must be a multiple of 32"],
+      [matrixTile(16, 48, 16, 1, 2), false, "columns must be a multiple of 32"],
+      [matrixTile(16, 48, 16, 1, 1), true, "columns must be a multiple of 32"],
+      [
+        matrixTile(16, 16, 16, 1, 1, { subgroupDepths: 2 }),
+        false,
+        "depth must be a multiple of 32",
+      ],
+      [matrixTile(16, 16, 48, 1, 1), false, "threads must be a multiple of 6"],
+    ] as const
+  ) {
+    assertThrows(
+      () => gemmMatrixUse(partOf({ gated }), tile, 32),
+      RangeError,
+      message,
+    );
+  }
 });
 
 const NO_BUFFER = {} as GPUBuffer;

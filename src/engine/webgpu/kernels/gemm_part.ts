@@ -32,6 +32,8 @@ export interface GemmPart {
   /** Begins at the column that the first row goes to. */
   readonly out: View;
   readonly accumulate: boolean;
+  /** Stores silu(first half)·(second half), of the rows of W; `out` is half as wide. */
+  readonly gated?: boolean;
   /** Slices of the columns: each is stored on its own, `out` being the first, with room for whole tiles. */
   readonly slices?: Slices;
 }
@@ -62,6 +64,7 @@ export function gemmUse(
   depth: number,
 ): GemmUse {
   const { x, rows, weight, bias, out, accumulate, height, slices } = part;
+  const outColumns = part.gated === true ? height / 2 : height;
   const steps = Math.ceil(weight.columns / depth);
   const vector = weight.columns % 4 === 0 && isAligned(x, 4);
   const bindings: Record<string, Binding> = {
@@ -80,7 +83,7 @@ export function gemmUse(
     lastRow: { u32: part.skipped + height - 1 },
     outOffset: { u32: out.offset },
     outStride: { u32: out.stride },
-    outColumns: { u32: height },
+    outColumns: { u32: outColumns },
   };
   if (bias !== undefined) {
     bindings.bias = { buffer: bias, type: "array<f32>", access: "read" };
@@ -91,7 +94,7 @@ export function gemmUse(
     params.sliceSize = { u32: slices.size };
   }
   const result = slices === undefined
-    ? rows * height * ELEMENT_BYTES[out.element] * (accumulate ? 2 : 1)
+    ? rows * outColumns * ELEMENT_BYTES[out.element] * (accumulate ? 2 : 1)
     : 0;
   return {
     label: `gemm ${rows} x ${height}x${weight.columns} ${weight.element}`,

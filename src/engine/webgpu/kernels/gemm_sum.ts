@@ -47,7 +47,7 @@ export function slicedPart(
   // Slices are equally long but for the last, which must not be empty.
   const count = Math.ceil(steps / Math.ceil(steps / wanted));
   if (count < 2) return undefined;
-  const { bias: _, ...rest } = part;
+  const { bias: _, gated: __, ...rest } = part;
   const buffer = sumsOf(arena, 4 * count * size);
   return {
     ...rest,
@@ -70,7 +70,8 @@ export function gemmSum(
   part: GemmPart,
   sliced: GemmPart,
 ): Dispatch {
-  const { rows, height, out, bias, accumulate } = part;
+  const { rows, out, bias, accumulate, gated = false } = part;
+  const height = gated ? part.height / 2 : part.height;
   const { count, size } = sliced.slices!;
   const vector = height % 4 === 0 && isAligned(out, 4);
   const units = Math.ceil(height / 4);
@@ -104,6 +105,7 @@ export function gemmSum(
       VECTOR: vector,
       BIAS: bias !== undefined,
       ACCUMULATE: accumulate,
+      GATED: gated,
       OUT: out.element,
     },
     bindings,

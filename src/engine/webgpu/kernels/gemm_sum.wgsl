@@ -1,5 +1,5 @@
 // Sums $SLICES slices of a product, four numbers a thread, with the bias and what
-// the product is added to.
+// the product is added to, or gated: silu of its first half times the second.
 
 #if !VECTOR
 fn store(i: u32, j: u32, sum: f32) {
@@ -16,6 +16,14 @@ fn store(i: u32, j: u32, sum: f32) {
 }
 #end
 
+fn total(source: u32) -> vec4<f32> {
+  var sum = sums[source];
+#for s in 1..SLICES
+  sum += sums[source + $(s)u * (params.sliceSize / 4u)];
+#end
+  return sum;
+}
+
 @compute @workgroup_size($THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -26,10 +34,15 @@ fn main(
   let i = unit / params.units;
   let j = unit % params.units * 4u;
   if (i >= params.rows) { return; }
-  let source = (i * params.sumsStride + j) / 4u;
-  var sum = sums[source];
-#for s in 1..SLICES
-  sum += sums[source + $(s)u * (params.sliceSize / 4u)];
+#if GATED
+  let gate = total((i * params.sumsStride + j) / 4u);
+  // exp() of anything above 88 overflows; there silu is 0 to every bit that counts.
+  let silu = gate / (1.0 + exp(min(-gate, vec4<f32>(80.0))));
+  // Infinities would end as NaN.
+  let most = vec4<f32>(65504.0);
+  var sum = clamp(silu * total((i * params.sumsStride + params.outColumns + j) / 4u), -most, most);
+#else
+  var sum = total((i * params.sumsStride + j) / 4u);
 #end
 #if VECTOR
 #if BIAS

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Gpu } from "../device/gpu.ts";
-import { fitsTile } from "./gemm_tile.ts";
+import { fitsTile, tileFault } from "./gemm_tile.ts";
 import { gemmCandidates, gemmInput, gemmTile } from "./gemm_tuning.ts";
 
 Deno.test("gemmTile() takes subgroup matrices for f16 weights where their tile fits", () => {
@@ -38,11 +38,26 @@ Deno.test("gemmTile() cuts small products into small tiles", () => {
 
 Deno.test("gemmTile() slices products that leave a GPU idle", () => {
   const splits = (rows: number, height: number, width = 4096) =>
-    gemmTile(gpuOf({}), { rows, height, width, element: "f16" }).splits;
+    gemmTile(gpuOf({}), { rows, height, width, element: "f16" }).splits ?? 1;
   assertEquals(splits(2048, 12288), 1);
-  assert(splits(30, 4096)! > 1);
+  assert(splits(30, 4096) > 1);
   // Too short for more.
   assertEquals(splits(30, 576, 64), 1);
+});
+
+Deno.test("gemmTile() takes gated products where subgroups have pairs of rows", () => {
+  for (const rows of [8, 17, 61, 122, 244, 700]) {
+    const size = {
+      rows,
+      height: 22016,
+      width: 4096,
+      element: "f16",
+      gated: true,
+    } as const;
+    const tile = gemmTile(gpuOf({}), size);
+    assert(tile.kind === "matrix");
+    assertEquals(tileFault(tile, 32, true), undefined);
+  }
 });
 
 Deno.test("gemmCandidates() fit the device, and have the default's kind", () => {

@@ -3,7 +3,7 @@
 
 import { gemm } from "../gemm.ts";
 import { fitsTile, type GemmTile, tileName } from "../gemm_tile.ts";
-import { candidateTiles } from "../gemm_tuning.ts";
+import { candidateTiles } from "../gemm_candidates.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { productBench } from "./product_case.ts";
 
@@ -46,7 +46,9 @@ function bench(
       width,
       element: "f16",
       note: `candidate ${tileName(tile)}`,
-      xElement: tile.kind === "matrix" ? "f16" : "f32",
+      xElement: tile.kind === "matrix" || tile.chain !== undefined
+        ? "f16"
+        : "f32",
       fits: (gpu) => fitsTile(gpu, tile),
     },
     (arena, args) => gemm(arena, { ...args, tile }),

@@ -123,9 +123,10 @@ Deno.test("stepScratchBytes() is what the plan allocates, grows with the batch a
     assert(Number.isSafeInteger(bytes) && bytes > 0, `${bytes}`);
     if (i > 0) assert(bytes > sizes[i - 1]!, `${sizes}`);
   }
-  // At least logits, the residual stream, and queries of 32 heads of 192.
+  // At least logits, the residual stream, and queries of 32 heads of 192; what
+  // kernels keep between their stages is more, but no multiple of it a layer.
   const least = 4 * 1024 * (32000 + 4096 + 32 * 192);
-  assert(sizes[3]! > least && sizes[3]! < 4 * least, `${sizes[3]}`);
+  assert(sizes[3]! > least && sizes[3]! < 10 * least, `${sizes[3]}`);
 });
 
 Deno.test("mostSequences() is what allocateCache() can still allocate", async () => {

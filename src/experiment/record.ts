@@ -152,7 +152,7 @@ export interface ThroughputMetrics {
     /** decodeTokensPerSecond / tokensPerSecond. */
     readonly fraction: number;
   };
-  /** Time by kernel of one step at this context, each dispatch timed on its own. */
+  /** Time by kernel of one step at this context, the dispatches of each kernel in a row. */
   readonly kernels?: readonly KernelTime[];
   /** Where whole requests are timed: half of the context comes in, half goes out. */
   readonly requests?: {

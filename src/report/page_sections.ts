@@ -190,7 +190,7 @@ function speedSection(
     ),
     kernels.rows.length === 0 ? "" : foldedTable(
       "Time by kernel.",
-      `One decode step, each dispatch timed on its own. ${speed}`,
+      `One decode step, the dispatches of each kernel in a row. ${speed}`,
       kernels,
       number,
     ),

@@ -123,10 +123,11 @@ function stepsOf(
     ? 2 * numKeyValueHeads * headDim
     : latent.rank + latent.rotary;
   const most = CACHED_BYTES / (batch * width * ELEMENT_BYTES[element]);
-  // A batch is as large as its context allows; one sequence has any.
+  // A batch is as large as its context allows, which depends on what the weights
+  // leave; one sequence has any.
   const used = batch === 1
     ? contexts
-    : contexts.filter((context) => context <= most).slice(-1);
+    : contexts.filter((context) => context <= most).slice(-2);
   return used.map((context) => [
     ...productParts(gpu, scope, batch, latent),
     {

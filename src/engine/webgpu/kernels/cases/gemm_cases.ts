@@ -10,6 +10,7 @@ import {
   registerTile,
   tileName,
 } from "../gemm_tile.ts";
+import { gatedCase } from "./gated_case.ts";
 import { GEMM_CANDIDATES, ROWS_7B, SHAPES_7B } from "./gemm_candidates.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
@@ -58,6 +59,68 @@ const MATRIX_DOUBLE_SLICES = matrixTile(16, 64, 64, 1, 4, {
   buffers: 2,
   splits: 3,
 });
+
+type TileCase = readonly [tile: GemmTile, shape: ProductShape];
+
+const HALVES = { xElement: "f16" } as const;
+
+const AHEAD: readonly TileCase[] = [
+  [
+    matrixTile(32, 128, 64, 1, 4, { ahead: 2 }),
+    product(17, 256, 320, "f16", { ...HALVES, accumulate: true }),
+  ],
+  [
+    matrixTile(32, 96, 64, 1, 2, { subgroupDepths: 4, ahead: 2 }),
+    product(30, 200, 328, "f16", HALVES),
+  ],
+  [
+    matrixTile(16, 96, 128, 1, 2, { subgroupDepths: 2, ahead: 2 }),
+    product(15, 100, 264, "f16", { ...HALVES, bias: true, accumulate: true }),
+  ],
+  [
+    matrixTile(16, 32, 256, 1, 2, { subgroupDepths: 4, ahead: 2 }),
+    product(7, 70, 1032, "f16", { ...HALVES, accumulate: true }),
+  ],
+  [
+    matrixTile(48, 32, 32, 3, 1, { buffers: 2, ahead: 3 }),
+    product(45, 70, 200, "f16", { accumulate: true }),
+  ],
+  [
+    matrixTile(64, 160, 32, 2, 2, { buffers: 2, ahead: 3, splits: 3 }),
+    product(61, 330, 448, "f16", { ...HALVES, accumulate: true }),
+  ],
+  [
+    matrixTile(32, 32, 64, 1, 1, { subgroupDepths: 4, ahead: 2, splits: 2 }),
+    product(20, 75, 584, "f16", { ...HALVES, accumulate: true, bias: true }),
+  ],
+  [
+    matrixTile(128, 192, 32, 4, 2, { ahead: 2 }),
+    product(122, 400, 136, "f16", HALVES),
+  ],
+  [
+    matrixTile(128, 96, 64, 2, 2, { subgroupDepths: 2, ahead: 2 }),
+    product(244, 150, 328, "f16", HALVES),
+  ],
+];
+
+const GATED: readonly TileCase[] = [
+  [
+    matrixTile(32, 192, 64, 2, 2, { ahead: 2 }),
+    product(17, 2 * 344, 264, "f16", { ...HALVES, outElement: "f16" }),
+  ],
+  [
+    matrixTile(16, 96, 128, 1, 1, { subgroupDepths: 4 }),
+    product(7, 2 * 100, 320, "f16", { ...HALVES, outElement: "f16" }),
+  ],
+  [
+    matrixTile(128, 192, 32, 4, 2, { ahead: 2 }),
+    product(130, 2 * 200, 96, "f16", HALVES),
+  ],
+  [
+    matrixTile(64, 192, 64, 2, 2, { splits: 2 }),
+    product(61, 2 * 132, 576, "f16", { ...HALVES, outElement: "f16" }),
+  ],
+];
 
 /** gemm() in the table of kernels. */
 export const gemmEntry: KernelEntry = {
@@ -212,6 +275,9 @@ export const gemmEntry: KernelEntry = {
       MATRIX_DOUBLE_SLICES,
       product(15, 96, 448, "f16", { xElement: "f16", bias: true }),
     ),
+    // Tiles ahead, lines that threads share unevenly, subgroups that share columns.
+    ...AHEAD.map(([tile, shape]) => matrices(tile, shape)),
+    ...GATED.map(([tile, shape]) => gated(tile, shape)),
     productCase(product(1, 3, 5, "f32", { note: "tile of tuning" }), gemm),
     productCase(product(40, 33, 24, "f32", { note: "tile of tuning" }), gemm),
   ],
@@ -228,6 +294,16 @@ export const gemmEntry: KernelEntry = {
       ),
     ...SHAPES_7B.flatMap(([height, width]) =>
       ROWS_7B.flatMap((rows) => benches(rows, height, width))
+    ),
+    ...ROWS_7B.map((rows) =>
+      productBench(
+        product(rows, 22016, 4096, "f16", {
+          ...HALVES,
+          note: "gated",
+          needs: ["f16", "subgroups", "subgroupMatrix"],
+        }),
+        (arena, args) => gemm(arena, { ...args, gated: true }),
+      )
     ),
     ...GEMM_CANDIDATES,
   ],
@@ -259,6 +335,16 @@ function matrices(tile: GemmTile, shape: ProductShape): KernelCase {
 /** By sums of halves. */
 function chains(tile: GemmTile, shape: ProductShape): KernelCase {
   return registers(tile, { ...shape, xElement: "f16", halfSums: true });
+}
+
+function gated(tile: GemmTile, shape: ProductShape): KernelCase {
+  const note = `matrices ${tileName(tile)}`;
+  const needs = ["f16", "subgroups", "subgroupMatrix"] as const;
+  const fits = (gpu: Gpu) => fitsTile(gpu, tile, true);
+  return gatedCase(
+    { ...shape, note, needs, fits },
+    (arena, args) => gemm(arena, { ...args, tile }),
+  );
 }
 
 function registers(tile: GemmTile, shape: ProductShape): KernelCase {

@@ -4,13 +4,16 @@
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import { absorb, type AbsorbArgs } from "./absorb.ts";
 import { type AbsorbShape, absorbShape } from "./absorb_tuning.ts";
+import type { MatrixTile } from "./gemm_tile.ts";
 import {
   type Binding,
   dispatchOf,
   ELEMENT_BYTES,
+  type KernelUse,
   readWgsl,
   type View,
 } from "./kernel.ts";
+import { keyTile, latentKeysUse } from "./latent_product.ts";
 import {
   regionParams,
   rotateStore,
@@ -21,6 +24,7 @@ import {
 import { isAligned } from "./row_access.ts";
 
 const SOURCE = readWgsl("absorb_store.wgsl", import.meta.url);
+const UNITS = readWgsl("absorb_units.wgsl", import.meta.url);
 
 /** What absorbStore() takes: a row a sequence, so that rowSequence is 0, 1, .... x is not changed where one dispatch does it all. */
 export type AbsorbStoreArgs =
@@ -31,6 +35,8 @@ export type AbsorbStoreArgs =
     readonly second: StoredRegion;
     /** How the work is cut. @default what is fastest for the rows */
     readonly shape?: AbsorbShape;
+    /** By subgroup matrices; the views and the device allow it. @default where they do, for many rows */
+    readonly tile?: MatrixTile;
   };
 
 /**
@@ -59,7 +65,31 @@ export function absorbStore(
   ) {
     return [...rotateStore(arena, args), ...absorb(arena, args)];
   }
-  return [oneDispatch(arena, args, shape)];
+  const tile = args.tile ??
+    (args.shape === undefined ? keyTile(arena.gpu, args) : undefined);
+  return [
+    tile === undefined ? oneDispatch(arena, args, shape) : dispatchOf(
+      arena,
+      absorbMatrixUse(args, tile, arena.gpu.facts.subgroupSize),
+    ),
+  ];
+}
+
+/**
+ * All of it in one dispatch by subgroup matrices.
+ *
+ * @param args Views, regions and sizes.
+ * @param tile Sizes of tiles.
+ * @param lanes Threads of a subgroup.
+ * @returns What dispatchOf() takes.
+ * @throws {RangeError} If threads do not share the tile evenly.
+ */
+export function absorbMatrixUse(
+  args: AbsorbStoreArgs,
+  tile: MatrixTile,
+  lanes: number,
+): KernelUse {
+  return latentKeysUse(args, storesOf(args), tile, lanes);
 }
 
 /** Whether a shape's sums and queries fit workgroup memory. */
@@ -82,21 +112,15 @@ function paddedNope(nope: number, { slices, ahead }: AbsorbShape): number {
   return Math.ceil(nope / (ahead * slices)) * ahead * slices;
 }
 
-function oneDispatch(
-  arena: Arena,
-  args: AbsorbStoreArgs,
-  shape: AbsorbShape,
-): Dispatch {
+/** What both forms have: rotary dims and the cache, units of a row of their own. */
+function storesOf(args: AbsorbStoreArgs) {
   const { x, rows, query, groups, keyUp, rank, out, table } = args;
   const { first, second } = args;
-  const vectors = keyUp.element === "f16" ? 2 : 1;
   const rotary = query.rotaryWidth;
   const nope = query.width - rotary;
-  const nopePadded = paddedNope(nope, shape);
   const queryUnits = query.heads * rotary / 2;
   const firstUnits = unitsOf(first);
   const secondUnits = unitsOf(second);
-  const units = queryUnits + firstUnits + secondUnits;
   const rotates = [query, first, second].some(({ rotaryWidth }) =>
     rotaryWidth > 0
   );
@@ -104,10 +128,6 @@ function oneDispatch(
   const storesSecond = second.to !== undefined && secondUnits > 0;
   const bindings: Record<string, Binding> = {
     x: readOnly(x.buffer, "f32"),
-    key_up: readOnly(
-      keyUp.buffer,
-      keyUp.element === "f16" ? "vec4<u32>" : "vec4<f32>",
-    ),
     out: { buffer: out.buffer, type: "array<f32>", access: "read_write" },
     row_position: readOnly(args.rowPosition, "u32"),
   };
@@ -117,31 +137,15 @@ function oneDispatch(
   }
   if (storesFirst) bindings.first_to = written(first.to!);
   if (storesSecond) bindings.second_to = written(second.to!);
-  const threads = shape.columns * shape.slices * shape.rowGroups;
-  const rowTiles = Math.ceil(rows / (shape.rows * shape.rowGroups));
-  const columnTiles = Math.ceil(rank / (4 * vectors * shape.columns));
-  // Workgroups of units lie beside those of heads, in as many rows as they need.
-  const unitGroups = Math.ceil(
-    rows * units / (threads * rowTiles * columnTiles),
-  );
   const stored = [first, second].reduce(
     (sum, { to, heads, width }) =>
       sum + (to === undefined ? 0 : heads * width * ELEMENT_BYTES[to.element]),
     0,
   );
-  return dispatchOf(arena, {
-    label: "absorb_store",
-    source: SOURCE,
+  return {
+    source: UNITS,
+    units: queryUnits + firstUnits + secondUnits,
     constants: {
-      N: nope,
-      N_PAD: nopePadded,
-      E: vectors,
-      CT: shape.columns,
-      SLICES: shape.slices,
-      RG: shape.rowGroups,
-      RT: shape.rows,
-      AHEAD: shape.ahead,
-      TURNS: nopePadded / (shape.slices * shape.ahead),
       ROTATES: rotates,
       HALF: args.layout === "half",
       STORES_FIRST: storesFirst,
@@ -153,28 +157,75 @@ function oneDispatch(
     params: {
       rows: { u32: rows },
       heads: { u32: query.heads },
-      groups: { u32: groups },
       rank: { u32: rank },
-      rotary: { u32: rotary },
       capacity: { u32: args.capacity },
       x_offset: { u32: x.offset },
       x_stride: { u32: x.stride },
       nope_at: { u32: query.rotaryStart === 0 ? rotary : 0 },
-      up_offset: { u32: keyUp.offset },
-      up_stride: { u32: keyUp.stride },
-      group_rows: { u32: args.groupRows ?? nope },
       out_offset: { u32: out.offset },
       out_stride: { u32: out.stride },
-      latent_to: { u32: args.latentFirst ? 0 : rotary },
       rotary_to: { u32: args.latentFirst ? rank : 0 },
       ...regionParams("query", query, queryUnits),
       ...regionParams("first", first, firstUnits),
       ...regionParams("second", second, secondUnits),
     },
-    grid: [rowTiles, query.heads + unitGroups, columnTiles],
     bytes: groups * nope * rank * ELEMENT_BYTES[keyUp.element] +
       rows * (4 * query.heads * (query.width + rank + rotary) + stored),
     flops: 2 * rows * query.heads * nope * rank,
+  };
+}
+
+function oneDispatch(
+  arena: Arena,
+  args: AbsorbStoreArgs,
+  shape: AbsorbShape,
+): Dispatch {
+  const { rows, query, groups, keyUp, rank } = args;
+  const vectors = keyUp.element === "f16" ? 2 : 1;
+  const rotary = query.rotaryWidth;
+  const nope = query.width - rotary;
+  const nopePadded = paddedNope(nope, shape);
+  const threads = shape.columns * shape.slices * shape.rowGroups;
+  const rowTiles = Math.ceil(rows / (shape.rows * shape.rowGroups));
+  const columnTiles = Math.ceil(rank / (4 * vectors * shape.columns));
+  const { units, ...use } = storesOf(args);
+  // Workgroups of units lie beside those of heads, in as many rows as they need.
+  const unitGroups = Math.ceil(
+    rows * units / (threads * rowTiles * columnTiles),
+  );
+  return dispatchOf(arena, {
+    ...use,
+    label: "absorb_store",
+    source: use.source + SOURCE,
+    constants: {
+      ...use.constants,
+      N: nope,
+      N_PAD: nopePadded,
+      E: vectors,
+      CT: shape.columns,
+      SLICES: shape.slices,
+      RG: shape.rowGroups,
+      RT: shape.rows,
+      AHEAD: shape.ahead,
+      TURNS: nopePadded / (shape.slices * shape.ahead),
+    },
+    bindings: {
+      ...use.bindings,
+      key_up: readOnly(
+        keyUp.buffer,
+        keyUp.element === "f16" ? "vec4<u32>" : "vec4<f32>",
+      ),
+    },
+    params: {
+      ...use.params,
+      groups: { u32: groups },
+      rotary: { u32: rotary },
+      up_offset: { u32: keyUp.offset },
+      up_stride: { u32: keyUp.stride },
+      group_rows: { u32: args.groupRows ?? nope },
+      latent_to: { u32: args.latentFirst ? 0 : rotary },
+    },
+    grid: [rowTiles, query.heads + unitGroups, columnTiles],
   });
 }
 

@@ -3,7 +3,9 @@
 
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import { isVector, viewBinding } from "./attention_views.ts";
+import type { MatrixTile } from "./gemm_tile.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
+import { latentValuesUse, valueTile } from "./latent_product.ts";
 
 const SOURCE = readWgsl("attention_merge.wgsl", import.meta.url);
 
@@ -37,6 +39,8 @@ export interface AttentionMergeArgs {
   readonly means?: boolean;
   /** [B, H·value]; without `up` value is width. */
   readonly out: View;
+  /** By subgroup matrices, with `up`; false: not by them. @default where the device and the views allow it, for many sequences */
+  readonly tile?: MatrixTile | false;
 }
 
 /**
@@ -53,6 +57,11 @@ export function attentionMerge(
 ): Dispatch[] {
   const { batch, heads, splits, width, up, out, means = false } = args;
   const { facts } = arena.gpu;
+  const tile = args.tile ?? valueTile(arena.gpu, args);
+  if (up !== undefined && tile !== undefined && tile !== false) {
+    const use = latentValuesUse(args, up, tile, facts.subgroupSize);
+    return [dispatchOf(arena, use)];
+  }
   const partElement = means ? "f16" : "f32";
   const value4 = Math.ceil(width / 4);
   const few = up === undefined ? batch * heads : batch * heads / 2;

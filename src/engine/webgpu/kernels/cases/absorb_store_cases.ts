@@ -1,26 +1,19 @@
 // Cases of absorbStore(): one dispatch, and the two that it is where rows are not
 // whole loads.
 
-import type { Arena } from "../../device/gpu.ts";
+import type { Arena, Dispatch } from "../../device/gpu.ts";
 import { absorbStore, type AbsorbStoreArgs } from "../absorb_store.ts";
-import {
-  absorbCandidates,
-  type AbsorbShape,
-  describeAbsorb,
-} from "../absorb_tuning.ts";
+import type { AbsorbShape } from "../absorb_tuning.ts";
+import { type MatrixTile, tileName } from "../gemm_tile.ts";
 import { type Element, padded } from "../kernel.ts";
+import { fitsProduct, keyTiles } from "../latent_product.ts";
+import { type AbsorbSizes, regionsOf } from "./absorb_regions.ts";
+import { ABSORB_STORE_BENCH } from "./absorb_store_bench_cases.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
-interface Sizes {
-  readonly heads: number;
-  readonly groups: number;
-  readonly nope: number;
-  readonly rotary: number;
-  readonly rank: number;
-}
-
-interface Shape extends Sizes {
+/** Sizes of a case. */
+export interface AbsorbStoreShape extends AbsorbSizes {
   readonly label: string;
   /** Position of each sequence's row. */
   readonly positions: readonly number[];
@@ -32,9 +25,14 @@ interface Shape extends Sizes {
   readonly shape?: AbsorbShape;
   /** Fewer than 16 bytes a load: two dispatches, and x rotates in place. */
   readonly apart?: boolean;
+  /** By subgroup matrices: x is rounded to halves. */
+  readonly tile?: MatrixTile;
 }
 
-const BASE: Shape = {
+/** Makes the dispatches under test. */
+export type Store = (arena: Arena, args: AbsorbStoreArgs) => Dispatch[];
+
+const BASE: AbsorbStoreShape = {
   label: "1 row, H 3 G 3 n 5 m 4 r 8",
   positions: [6],
   heads: 3,
@@ -47,7 +45,7 @@ const BASE: Shape = {
   cache: ["f32", "f32"],
 };
 
-const PARITY: readonly Shape[] = [
+const PARITY: readonly AbsorbStoreShape[] = [
   BASE,
   {
     ...BASE,
@@ -88,16 +86,62 @@ const PARITY: readonly Shape[] = [
   { ...BASE, label: "apart, r 7", positions: [3, 1], rank: 7, apart: true },
 ];
 
-function parityCase(shape: Shape): KernelCase {
+const MATRIX: readonly AbsorbStoreShape[] = [9, 30, 61].flatMap((rows) =>
+  keyTiles(rows).map((tile, i) => ({
+    ...BASE,
+    label: `${rows} rows`,
+    positions: Array.from({ length: rows }, (_, t) => t % 3),
+    nope: 128,
+    rotary: 64,
+    // The last tile of columns is cut short.
+    rank: i === 0 ? 328 : 256,
+    rotaryFirst: i === 1,
+    element: "f16",
+    cache: ["f16", "f16"],
+    tile,
+  }))
+);
+
+/**
+ * A case of random numbers.
+ *
+ * @param shape Sizes.
+ * @param store Makes the dispatches under test; its device's features are then up to the caller. @default absorbStore
+ */
+export function absorbStoreCase(
+  shape: AbsorbStoreShape,
+  store?: Store,
+): KernelCase {
+  const { tile, nope } = shape;
   const halves = [shape.element, ...shape.cache].includes("f16");
+  const prepared = (arena: Arena, random: CaseRandom) =>
+    prepare(shape, arena, random, store ?? absorbStore);
+  if (tile === undefined) {
+    return {
+      label: shape.label,
+      ...(halves ? { needs: ["f16"] } : {}),
+      prepare: prepared,
+    };
+  }
+  const product = { keys: true, k: nope, splits: 1, means: true };
   return {
-    label: shape.label,
-    ...(halves ? { needs: ["f16"] } : {}),
-    prepare: (arena, random) => prepare(shape, arena, random),
+    label: `matrix, ${shape.label}, ${tileName(tile)}`,
+    needs: store === undefined
+      ? ["f16", "subgroups", "subgroupMatrix"]
+      : ["f16"],
+    ...(store === undefined
+      ? { fits: (gpu) => fitsProduct(gpu, tile, product) }
+      : {}),
+    prepare: prepared,
   };
 }
 
-function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
+function prepare(
+  shape: AbsorbStoreShape,
+  arena: Arena,
+  random: CaseRandom,
+  store: Store,
+) {
   const { heads, groups, nope, rotary, rank, positions } = shape;
   const { rotaryFirst = false } = shape;
   const rows = positions.length;
@@ -105,12 +149,15 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
   const pairs = rotary / 2;
   const capacity = Math.max(...positions) + 2;
   const projection = heads * width + rank + rotary;
-  const offset = 3;
+  // Matrices read whole vectors.
+  const offset = shape.tile === undefined ? 3 : 4;
+  const more = shape.tile === undefined ? 1 : 8;
+  const round = shape.tile === undefined ? (q: number) => q : Math.f16round;
   const x = caseRows(arena, random, {
     rows,
     width: projection,
     offset,
-    stride: padded(projection) + 1,
+    stride: padded(projection) + more,
   });
   const groupRows = nope + 2;
   const keyUp = caseRows(arena, random, {
@@ -170,7 +217,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       for (let j = 0; j < rank; j++) {
         let sum = 0;
         for (let i = 0; i < nope; i++) {
-          sum += x.at(t, h * width + nopeAt + i) * keyUp.at(up + i, j);
+          sum += round(x.at(t, h * width + nopeAt + i)) * keyUp.at(up + i, j);
         }
         expected[o + latentTo + j] = sum;
       }
@@ -189,7 +236,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       );
     }
   }
-  const dispatches = absorbStore(arena, {
+  const dispatches = store(arena, {
     ...regionsOf(shape, rotaryFirst),
     x: x.view,
     rows,
@@ -211,6 +258,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     latentFirst: !rotaryFirst,
     out,
     ...(shape.shape && { shape: shape.shape }),
+    ...(shape.tile && { tile: shape.tile }),
     first: { ...regionsOf(shape, rotaryFirst).first, to: first },
     second: { ...regionsOf(shape, rotaryFirst).second, to: second },
   });
@@ -227,7 +275,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
         buffer: out.buffer,
         element: "f32" as const,
         expected,
-        atol: 4e-6,
+        atol: shape.tile === undefined ? 4e-6 : 1e-4,
         rtol: 4e-6,
       },
       {
@@ -256,100 +304,9 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
   };
 }
 
-/** Queries, latent and rotary key side by side. */
-function regionsOf(
-  { heads, nope, rotary, rank }: Sizes,
-  rotaryFirst: boolean,
-): Pick<AbsorbStoreArgs, "query" | "first" | "second" | "rank"> {
-  const width = nope + rotary;
-  const start = heads * width;
-  return {
-    rank,
-    query: {
-      start: 0,
-      heads,
-      width,
-      rotaryStart: rotaryFirst ? 0 : nope,
-      rotaryWidth: rotary,
-    },
-    first: { start, heads: 1, width: rank, rotaryStart: 0, rotaryWidth: 0 },
-    second: {
-      start: start + rank,
-      heads: 1,
-      width: rotary,
-      rotaryStart: 0,
-      rotaryWidth: rotary,
-    },
-  };
-}
-
-function benchCase(
-  label: string,
-  rows: number,
-  sizes: Sizes,
-  shape?: AbsorbShape,
-): KernelCase {
-  return {
-    label: `${label}, ${rows} rows` +
-      (shape === undefined ? "" : `, candidate ${describeAbsorb(shape)}`),
-    needs: ["f16"],
-    prepare(arena) {
-      const { heads, groups, nope, rotary, rank } = sizes;
-      const capacity = 8;
-      const element = "f16" as const;
-      const regions = regionsOf(sizes, false);
-      const cache = (width: number) =>
-        zeroRows(arena, { rows: rows * capacity, width, element });
-      const numbers = Uint32Array.from({ length: rows }, (_, i) => i);
-      const width = heads * (nope + rotary) + rank + rotary;
-      return {
-        dispatches: absorbStore(arena, {
-          ...regions,
-          x: zeroRows(arena, { rows, width }),
-          rows,
-          rowSequence: arena.upload("rowSequence", numbers),
-          rowPosition: arena.upload(
-            "rowPosition",
-            new Uint32Array(rows).fill(capacity - 1),
-          ),
-          capacity,
-          table: {
-            cos: arena.buffer("cos", 2 * capacity * rotary),
-            sin: arena.buffer("sin", 2 * capacity * rotary),
-            pairs: rotary / 2,
-          },
-          layout: "half",
-          groups,
-          keyUp: zeroRows(arena, { rows: groups * nope, width: rank, element }),
-          latentFirst: true,
-          out: zeroRows(arena, { rows, width: heads * (rank + rotary) }),
-          first: { ...regions.first, to: cache(rank) },
-          second: { ...regions.second, to: cache(rotary) },
-          ...(shape && { shape }),
-        }),
-        outputs: [],
-      };
-    },
-  };
-}
-
-const LLAMA: Sizes = {
-  heads: 32,
-  groups: 32,
-  nope: 128,
-  rotary: 64,
-  rank: 512,
-};
-const SMOLLM: Sizes = { heads: 9, groups: 3, nope: 64, rotary: 64, rank: 88 };
-
 /** absorbStore() in the table. */
 export const absorbStoreEntry: KernelEntry = {
   name: "absorb_store",
-  parity: PARITY.map(parityCase),
-  bench: [1, 30, 244].flatMap((rows) => [
-    benchCase("LLaMA-2-7B MLA", rows, LLAMA),
-    ...absorbCandidates(rows).map((shape) =>
-      benchCase("LLaMA-2-7B MLA", rows, LLAMA, shape)
-    ),
-  ]).concat(benchCase("SmolLM2-135M MLA", 1, SMOLLM)),
+  parity: [...PARITY, ...MATRIX].map((shape) => absorbStoreCase(shape)),
+  bench: ABSORB_STORE_BENCH,
 };

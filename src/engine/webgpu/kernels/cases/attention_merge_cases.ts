@@ -1,12 +1,15 @@
 // Cases of attentionMerge().
 
-import type { Arena } from "../../device/gpu.ts";
-import { attentionMerge } from "../attention_merge.ts";
+import type { Arena, Dispatch } from "../../device/gpu.ts";
+import { attentionMerge, type AttentionMergeArgs } from "../attention_merge.ts";
+import { type MatrixTile, tileName } from "../gemm_tile.ts";
+import { fitsProduct, valueTiles } from "../latent_product.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
 import { type Element, ELEMENT_BYTES, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
-interface Shape {
+/** Sizes of a case. */
+export interface MergeShape {
   readonly label: string;
   readonly batch: number;
   readonly heads: number;
@@ -23,7 +26,12 @@ interface Shape {
     readonly rowsAfter: number;
     readonly element: Element;
   };
+  /** By subgroup matrices: x is rounded to halves. */
+  readonly tile?: MatrixTile;
 }
+
+/** Makes the dispatches under test. */
+export type Merge = (arena: Arena, args: AttentionMergeArgs) => Dispatch[];
 
 const UP = {
   groups: 3,
@@ -33,7 +41,7 @@ const UP = {
   element: "f32" as const,
 };
 
-const PARITY: readonly Shape[] = [
+const PARITY: readonly MergeShape[] = [
   { label: "width 5, 3 splits", batch: 2, heads: 3, splits: 3, width: 5 },
   { label: "width 8, 1 split", batch: 1, heads: 2, splits: 1, width: 8 },
   { label: "width 72, 37 splits", batch: 1, heads: 2, splits: 37, width: 72 },
@@ -98,19 +106,48 @@ const PARITY: readonly Shape[] = [
   },
 ];
 
-function parityCase(shape: Shape): KernelCase {
+/**
+ * A case of random numbers.
+ *
+ * @param shape Sizes.
+ * @param merge Makes the dispatches under test; its device's features are then up to the caller. @default attentionMerge
+ */
+export function mergeCase(shape: MergeShape, merge?: Merge): KernelCase {
+  const { tile, up, splits, width, means = false } = shape;
+  const prepared = (arena: Arena, random: CaseRandom) =>
+    prepare(shape, arena, random, merge ?? attentionMerge);
+  if (tile === undefined || up === undefined) {
+    return {
+      label: shape.label,
+      ...(usesHalves(shape) ? { needs: ["f16"] } : {}),
+      prepare: prepared,
+    };
+  }
   return {
-    label: shape.label,
-    ...(usesHalves(shape) ? { needs: ["f16"] } : {}),
-    prepare: (arena, random) => prepare(shape, arena, random),
+    label: `matrix, ${shape.label}, ${tileName(tile)}`,
+    needs: merge === undefined
+      ? ["f16", "subgroups", "subgroupMatrix"]
+      : ["f16"],
+    ...(merge === undefined
+      ? {
+        fits: (gpu) =>
+          fitsProduct(gpu, tile, { keys: false, k: width, splits, means }),
+      }
+      : {}),
+    prepare: prepared,
   };
 }
 
-function usesHalves({ up, means, outElement }: Shape): boolean {
+function usesHalves({ up, means, outElement }: MergeShape): boolean {
   return up?.element === "f16" || means === true || outElement === "f16";
 }
 
-function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
+function prepare(
+  shape: MergeShape,
+  arena: Arena,
+  random: CaseRandom,
+  merge: Merge,
+) {
   const { batch, heads, splits, width, up, means = false } = shape;
   const { outElement = "f32" } = shape;
   const parts = batch * heads * splits;
@@ -163,11 +200,12 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       for (let i = 0; i < value; i++) {
         expected[b * stride + h * value + i] = up === undefined
           ? mixed[i]!
-          : mixed.reduce((sum, x, j) => sum + x * weight.at(upRow + i, j), 0);
+          : mixed.map((x) => shape.tile === undefined ? x : Math.f16round(x))
+            .reduce((sum, x, j) => sum + x * weight.at(upRow + i, j), 0);
       }
     }
   }
-  const dispatches = attentionMerge(arena, {
+  const dispatches = merge(arena, {
     partial: partial.view.buffer,
     stats: arena.upload("stats", stats),
     batch,
@@ -185,6 +223,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       },
     }),
     out,
+    ...(shape.tile && { tile: shape.tile }),
   });
   return {
     dispatches,
@@ -193,12 +232,43 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
       buffer: out.buffer,
       element: outElement,
       expected,
-      atol: 1e-5,
+      // Sums in f32 may round to the next half: as far as numbers differ at random.
+      atol: shape.tile === undefined ? 1e-5 : 1e-3 + 2e-4 * Math.sqrt(width),
       // A half has 11 bits.
       rtol: outElement === "f16" ? 6e-4 : 5e-6,
     }],
   };
 }
+
+/** The widths of a real model, whatever the tile. */
+function realShape(
+  batch: number,
+  splits: number,
+  tile: MatrixTile,
+  means: boolean,
+): MergeShape {
+  return {
+    label: `batch ${batch}, ${splits} splits of ${means ? "means" : "sums"}`,
+    batch,
+    heads: 4,
+    splits,
+    width: 512,
+    means,
+    outElement: "f16",
+    up: { groups: 4, value: 128, firstRow: 3, rowsAfter: 2, element: "f16" },
+    tile,
+  };
+}
+
+const MATRIX: readonly MergeShape[] =
+  ([[9, 1], [9, 14], [30, 4], [61, 2], [140, 1]] as const).flatMap(
+    ([batch, splits]) =>
+      valueTiles(batch).map((tile) => realShape(batch, splits, tile, true)),
+  ).concat(
+    [[9, 1], [30, 5]].map(([batch = 0, splits = 0]) =>
+      realShape(batch, splits, valueTiles(batch)[0]!, false)
+    ),
+  );
 
 /** Splits put together, [width]. */
 function mergedRow(
@@ -231,12 +301,29 @@ function benchCase(
   batch: number,
   splits: number,
   means = false,
+  tile?: MatrixTile | false,
 ): KernelCase {
   const element = means ? "f16" : "f32";
-  const note = means ? " of means" : "";
+  const note = (means ? " of means" : "") +
+    (tile === undefined
+      ? ""
+      : tile === false
+      ? ", candidate without matrices"
+      : `, candidate ${tileName(tile)}`);
   return {
     label: `${label}, batch ${batch}, ${splits} splits${note}`,
     ...(sizes.value === undefined ? {} : { needs: ["f16"] }),
+    ...(tile
+      ? {
+        fits: (gpu) =>
+          fitsProduct(gpu, tile, {
+            keys: false,
+            k: sizes.width,
+            splits,
+            means,
+          }),
+      }
+      : {}),
     prepare(arena) {
       const { heads, width, value } = sizes;
       const parts = batch * heads * splits;
@@ -267,6 +354,7 @@ function benchCase(
             width: heads * (value ?? width),
             element,
           }),
+          ...(tile === undefined ? {} : { tile }),
         }),
         outputs: [],
       };
@@ -280,7 +368,7 @@ const LLAMA_MLA = { heads: 32, width: 512, value: 128 };
 /** attentionMerge() in the table. */
 export const attentionMergeEntry: KernelEntry = {
   name: "attention_merge",
-  parity: PARITY.map(parityCase),
+  parity: [...PARITY, ...MATRIX].map((shape) => mergeCase(shape)),
   bench: [
     benchCase("LLaMA-2-7B MHA", LLAMA_MHA, 1, 32),
     ...([[1, 64], [1, 128], [7, 38], [30, 17], [244, 1]] as const).map(
@@ -298,6 +386,13 @@ export const attentionMergeEntry: KernelEntry = {
       [244, 1],
     ] as const).map(([batch, splits]) =>
       benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, splits, true)
+    ),
+    ...([[30, 4], [61, 2], [122, 1], [244, 1]] as const).flatMap((
+      [batch, splits],
+    ) =>
+      [false as const, ...valueTiles(batch)].map((tile) =>
+        benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, splits, true, tile)
+      )
     ),
     benchCase("SmolLM2-135M MLA", { heads: 9, width: 88, value: 64 }, 1, 64),
   ],

@@ -51,6 +51,8 @@ interface Layout {
   readonly outUnits: number;
   /** Whether f16 becomes f32 on the way to workgroup memory. */
   readonly widened: boolean;
+  /** Whether f16 is multiplied as such. */
+  readonly halves: boolean;
   /** Of workgroup memory. */
   readonly bytes: number;
 }
@@ -70,6 +72,7 @@ export function fitsTileDecode(
   const { features, facts } = gpu;
   const { limits } = facts;
   if (!features.subgroups || facts.subgroupSize < OWN_HEADS) return false;
+  if (shape.halves && !features.f16) return false;
   if (!fitsViews(sizes)) return false;
   const layout = layoutOf(facts.subgroupSize, sizes, shape);
   const { vectors, laneUnits, lanePairs, outHeads, outUnits } = layout;
@@ -123,10 +126,12 @@ function tileDecodeUse(
 ): KernelUse {
   const { query, first, second, firstWidth, secondWidth, heads } = args;
   const layout = layoutOf(lanes, args, shape);
-  const { vectors, units, round, subgroups, widened, outHeads } = layout;
+  const { vectors, units, round, subgroups, widened, halves } = layout;
+  const { outHeads } = layout;
   const isHalf = first.element === "f16";
-  const raw = isHalf ? "vec4<u32>" : "vec4<f32>";
-  const pairRaw = isHalf ? "u32" : "vec2<f32>";
+  const element = halves ? "f16" : "f32";
+  const raw = isHalf && !halves ? "vec4<u32>" : `vec4<${element}>`;
+  const pairRaw = isHalf && !halves ? "u32" : `vec2<${element}>`;
   return {
     label: "attention_decode_tile",
     source: SOURCE,
@@ -150,8 +155,12 @@ function tileDecodeUse(
       TILE_TYPE: widened ? "vec4<f32>" : raw,
       PAIR_TYPE: widened ? "vec2<f32>" : pairRaw,
       PAIR_RAW: pairRaw,
-      PACKED: isHalf && !widened,
+      PACKED: isHalf && !widened && !halves,
       WIDENED: widened,
+      HALVES: halves,
+      P: element,
+      // Weights are added up as they are multiplied.
+      ROUND: halves ? "quantizeToF16" : "",
       VH: outHeads,
       VC: layout.outUnits,
       V4: firstWidth / 4,
@@ -212,7 +221,8 @@ function layoutOf(
   shape: TileDecodeShape,
 ): Layout {
   const isHalf = first.element === "f16";
-  const vectors = isHalf ? 2 : 1;
+  const halves = isHalf && shape.halves === true;
+  const vectors = isHalf && !halves ? 2 : 1;
   const units = firstWidth / (4 * vectors);
   const laneUnits = Math.ceil(units / lanes);
   const lanePairs = Math.ceil(secondWidth / 2 / lanes);
@@ -222,10 +232,11 @@ function layoutOf(
   const outHeads = laneUnits % 2 === 0 && subgroups % 2 === 0
     ? 2 * OWN_HEADS
     : OWN_HEADS;
-  const widened = isHalf && shape.widened;
+  const widened = isHalf && shape.widened && !halves;
   const tokens = shape.rounds * round;
   const row = lanes * (
-    laneUnits * (widened ? 32 : 16) + lanePairs * (isHalf && !widened ? 4 : 8)
+    laneUnits * (widened ? 32 : halves ? 8 : 16) +
+    lanePairs * (isHalf && !widened ? 4 : 8)
   );
   return {
     vectors,
@@ -238,6 +249,7 @@ function layoutOf(
     outHeads,
     outUnits: laneUnits * OWN_HEADS / outHeads,
     widened,
+    halves,
     bytes: tokens * (shape.buffers * row + 16 * subgroups) + 16 * subgroups,
   };
 }

@@ -8,6 +8,9 @@
 // of its own without choosing. Then weights go to workgroup memory, and a thread
 // adds all tokens to $VH heads of $(VC * E * 4) columns.
 //
+#if HALVES
+// Products of a lane's columns, and those of a tile's tokens, are added up in halves.
+#end
 // Arrays are nested so that the indices that vary are few and clamped once.
 
 const LOWEST = -3.0e38;
@@ -17,7 +20,7 @@ var<workgroup> tile: array<array<array<array<$TILE_TYPE, $SG>, $PLANES>, $U>, $(
 var<workgroup> pair_tile: array<array<array<array<$PAIR_TYPE, $SG>, $FB>, $U>, $(BUFFERS * ROUNDS)>;
 #end
 // exp2(score - top) by token, then four heads; and what a new top makes of the sums.
-var<workgroup> weights: array<array<vec4<f32>, $GROUPS>, $(ROUNDS * U)>;
+var<workgroup> weights: array<array<vec4<$P>, $GROUPS>, $(ROUNDS * U)>;
 var<workgroup> factors: array<vec4<f32>, $GROUPS>;
 
 #if E == 2
@@ -25,11 +28,22 @@ fn vector_0(raw: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(raw.
 fn vector_1(raw: vec4<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(raw.z), unpack2x16float(raw.w)); }
 #end
 #if FB > 0
+#if HALVES
+#else
 #if PAIR_RAW == u32
 fn pair(raw: u32) -> vec2<f32> { return unpack2x16float(raw); }
 #else
 fn pair(raw: vec2<f32>) -> vec2<f32> { return raw; }
 #end
+#end
+#end
+
+#if HALVES
+fn query_four(value: vec4<f32>) -> vec4<f16> { return vec4<f16>(clamp(value, vec4<f32>(-65504.0), vec4<f32>(65504.0))); }
+fn query_two(value: vec2<f32>) -> vec2<f16> { return vec2<f16>(clamp(value, vec2<f32>(-65504.0), vec2<f32>(65504.0))); }
+#else
+fn query_four(value: vec4<f32>) -> vec4<f32> { return value; }
+fn query_two(value: vec2<f32>) -> vec2<f32> { return value; }
 #end
 
 fn dot_add(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
@@ -75,18 +89,18 @@ fn main(
     + min(block_head + 4u * subgroup + (own ^ $(h)u), params.heads - 1u) * $(A + B)u;
 #for i in 0..FA
 #for e in 0..E
-  var q$(h)_$(i * E + e) = vec4<f32>();
+  var q$(h)_$(i * E + e) = vec4<$P>();
   if (lane + $(i * SG)u < $(UNITS)u) {
     let at = q_at$(h) + 4u * ((lane + $(i * SG)u) * $(E)u + $(e)u);
-    q$(h)_$(i * E + e) = params.scale * vec4<f32>(query[at], query[at + 1u], query[at + 2u], query[at + 3u]);
+    q$(h)_$(i * E + e) = query_four(params.scale * vec4<f32>(query[at], query[at + 1u], query[at + 2u], query[at + 3u]));
   }
 #end
 #end
 #for i in 0..FB
-  var r$(h)_$(i) = vec2<f32>();
+  var r$(h)_$(i) = vec2<$P>();
   if (lane + $(i * SG)u < $(PAIR_UNITS)u) {
     let at = q_at$(h) + $(A)u + 2u * (lane + $(i * SG)u);
-    r$(h)_$(i) = params.scale * vec2<f32>(query[at], query[at + 1u]);
+    r$(h)_$(i) = query_two(params.scale * vec2<f32>(query[at], query[at + 1u]));
   }
 #end
 #end
@@ -136,6 +150,13 @@ fn main(
 #end
       }
 #end
+#if HALVES
+#for h in 0..VH
+#for c in 0..VC
+      var added$(h)_$(c) = vec4<f16>();
+#end
+#end
+#end
 #for r in 0..ROUNDS
 #for u in 0..U
       {
@@ -156,10 +177,21 @@ fn main(
 #end
 #for h in 0..VH
 #for c in 0..VC * E
+#if HALVES
+        added$(h)_$(c) = fma(vec4<f16>(p$(h / 4)[$(h % 4)]), value$(c), added$(h)_$(c));
+#else
         acc$(h)_$(c) = fma(vec4<f32>(p$(h / 4)[$(h % 4)]), value$(c), acc$(h)_$(c));
 #end
 #end
+#end
       }
+#end
+#end
+#if HALVES
+#for h in 0..VH
+#for c in 0..VC
+      acc$(h)_$(c) += vec4<f32>(added$(h)_$(c));
+#end
 #end
 #end
     }
@@ -213,6 +245,38 @@ fn main(
 #for u in 0..U
       {
         let slot = turn ^ $(u)u;
+#if HALVES
+#for i in 0..FA
+        let k$(i) = tile[$HERE $(r)u][slot][$(i)u][lane];
+#end
+#if FB > 0
+        let two = pair_tile[$HERE $(r)u][slot][0][lane];
+#end
+#for h in 0..4
+#if FB > 0
+        var dot$(h) = r$(h)_0 * two;
+#else
+        var dot$(h) = vec2<f16>();
+#end
+#end
+#for i in 1..FB
+        let two$(i) = pair_tile[$HERE $(r)u][slot][$(i)u][lane];
+#for h in 0..4
+        dot$(h) = fma(r$(h)_$(i), two$(i), dot$(h));
+#end
+#end
+#for i in 0..FA
+#for h in 0..4
+        dot$(h) = fma(q$(h)_$(i).xy, k$(i).xy, dot$(h));
+#end
+#for h in 0..4
+        dot$(h) = fma(q$(h)_$(i).zw, k$(i).zw, dot$(h));
+#end
+#end
+#for h in 0..4
+        s$(h)_$(u) = f32(dot$(h).x) + f32(dot$(h).y);
+#end
+#else
 #for i in 0..FB
 #if WIDENED
         let two$(i) = pair_tile[$HERE $(r)u][slot][$(i)u][lane];
@@ -240,6 +304,7 @@ fn main(
         }
 #end
 #end
+#end
       }
 #end
 $REDUCE
@@ -255,7 +320,7 @@ $MAX_OVER_TOKENS
     top = new_top;
     sum *= factor;
 #for r in 0..ROUNDS
-    let p$(r) = select(0.0, exp2(score$(r) - top), valid$(r));
+    let p$(r) = $ROUND(select(0.0, exp2(score$(r) - top), valid$(r)));
     sum += p$(r);
 #end
 #for r in 0..ROUNDS
@@ -265,7 +330,7 @@ $MAX_OVER_TOKENS
       subgroupShuffle(p$(r), turn + $(2 * U)u),
       subgroupShuffle(p$(r), turn + $(3 * U)u),
     );
-    if (own == 0u) { weights[$(r * U)u + turn][subgroup] = four$(r); }
+    if (own == 0u) { weights[$(r * U)u + turn][subgroup] = vec4<$P>(four$(r)); }
 #end
     let four_factors = vec4<f32>(
       subgroupShuffle(factor, 0u),

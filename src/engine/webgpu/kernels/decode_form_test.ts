@@ -23,7 +23,11 @@ Deno.test("decodeForm() takes tiles for many heads in latent space, and lanes wi
   const gpu = gpuWith({ subgroupMatrix: false });
   const many = decodeForm(gpu, LATENT);
   assert(many.tile !== undefined && many.matrix === undefined);
-  assertEquals(decodeForm(gpu, { ...LATENT, batch: 1 }).tile, undefined);
+  const long = decodeForm(gpu, { ...LATENT, batch: 1, capacity: 32768 });
+  assert(long.tile !== undefined && long.splits > 100);
+  const short = decodeForm(gpu, { ...LATENT, batch: 1, capacity: 1024 });
+  assertEquals(short.tile, undefined);
+  assert(short.splits >= 32);
   const wide = { ...LATENT, firstWidth: 4096, valueWidth: 4096 };
   assertEquals(decodeForm(gpu, wide).tile, undefined);
   const gqa = decodeForm(gpu, {

@@ -14,6 +14,8 @@ export interface TileDecodeShape {
   readonly buffers: number;
   /** Whether f16 becomes f32 once, on the way to workgroup memory, not at each use. */
   readonly widened: boolean;
+  /** Whether f16 is multiplied in halves: queries and weights are rounded, sums in f32 are of some products. @default false */
+  readonly halves?: boolean;
 }
 
 /**
@@ -35,8 +37,21 @@ export function tileDecodeCandidates(gpu: Gpu): TileDecodeShape[] {
     tileDecodeShape(16, 2, 2, false),
     tileDecodeShape(8, 1, 1, true),
     tileDecodeShape(8, 2, 1, false),
+    ...HALF_TILES,
   ];
 }
+
+/** Tiles that multiply in halves. */
+export const HALF_TILES: readonly TileDecodeShape[] = [
+  halfTile(32, 2, 1),
+  halfTile(32, 2, 2),
+  halfTile(32, 3, 1),
+  halfTile(32, 1, 2),
+  halfTile(16, 2, 1),
+  halfTile(16, 2, 2),
+  halfTile(16, 1, 2),
+  halfTile(8, 2, 1),
+];
 
 // Of an H100, in microseconds: what a token takes a processor for 32 heads, what
 // beginning and ending take, and what each part of 32 heads takes the merge.
@@ -47,8 +62,8 @@ const MERGE_TIME = 0.03;
 // Workgroups of 32 heads that work at once: an H100 has as many processors.
 const PROCESSORS = 132;
 
-/** Fewer rows of heads than this leave most of a large GPU to the splits. */
-const MANY_HEADS = 128;
+/** Fewer tokens of 32 heads than this leave a large GPU's processors hardly two tiles each. */
+const MANY_TOKENS = 4096;
 
 /** Decode attention of a batch. */
 export interface TileDecodeSize {
@@ -85,7 +100,8 @@ export function tileDecode(
     key,
   );
   if (found !== undefined) return found.splits > 0 ? found : undefined;
-  if (gpu.facts.software || batch * heads < MANY_HEADS) return undefined;
+  const tokens = batch * capacity * heads / 32;
+  if (gpu.facts.software || tokens < MANY_TOKENS) return undefined;
   const shape = tileDecodeShape(32, 2, 1, true);
   return { ...shape, splits: tileSplits(size, shape) };
 }
@@ -126,10 +142,19 @@ export function tileDecodeShape(
   return { heads, rounds, buffers, widened };
 }
 
+/** A tile of so many heads and rounds that multiplies in halves. */
+export function halfTile(
+  heads: number,
+  rounds: number,
+  buffers: number,
+): TileDecodeShape {
+  return { heads, rounds, buffers, widened: false, halves: true };
+}
+
 /** A tile in words, for labels of cases. */
 export function describeTile(shape: TileDecodeShape): string {
-  const { heads, rounds, buffers, widened } = shape;
+  const { heads, rounds, buffers, widened, halves } = shape;
   return `${heads} heads, ${rounds} rounds, ${buffers} buffers, ${
-    widened ? "f32" : "as cached"
+    halves ? "in halves" : widened ? "f32" : "as cached"
   }`;
 }

@@ -21,10 +21,12 @@ export interface AttentionSize {
 // Workgroups that keep a large GPU busy; each share of the keys is one.
 const BUSY_WORKGROUPS = 264;
 
-// Keys of a share at least: below, merging costs more than it gains.
-const LEAST_KEYS = 64;
+// Keys of a share at least: below, merging costs more than it gains. In latent space
+// all heads are in one workgroup, and a key takes it as much longer.
+const LEAST_KEYS = { gqa: 64, partialRope: 64, mla: 16 } as const;
 
-const MOST_SPLITS = 128;
+// An H100's processors.
+const MOST_SPLITS = 132;
 
 /**
  * Shares of the keys that decode attention works on side by side.
@@ -51,7 +53,7 @@ export function attentionSplits(
   );
   if (found !== undefined) return found.splits;
   const wanted = Math.ceil(BUSY_WORKGROUPS / (batch * groups));
-  const useful = Math.ceil(capacity / LEAST_KEYS);
+  const useful = Math.ceil(capacity / LEAST_KEYS[kind]);
   return Math.max(1, Math.min(wanted, useful, MOST_SPLITS));
 }
 

@@ -3,6 +3,7 @@
 import { attentionDecode } from "../attention_decode.ts";
 import {
   describeTile,
+  HALF_TILES,
   type TileDecodeShape,
   tileDecodeShape,
 } from "../tile_decode_tuning.ts";
@@ -122,6 +123,7 @@ const CANDIDATES = ([
     tileDecodeShape(16, 1, 1, true),
     tileDecodeShape(8, 1, 1, true),
     tileDecodeShape(8, 2, 1, false),
+    ...HALF_TILES,
   ].flatMap((tile) =>
     splits.slice(splits.length > 2 ? 1 : 0).map((n) =>
       benchCase("LLaMA-2-7B MLA", LLAMA_MLA, batch, context, n, tile)

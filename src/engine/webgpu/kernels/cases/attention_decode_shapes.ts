@@ -4,6 +4,7 @@ import type { AttentionDecodeArgs } from "../attention_decode.ts";
 import type { Element } from "../kernel.ts";
 import {
   describeTile,
+  halfTile,
   type TileDecodeShape,
   tileDecodeShape,
 } from "../tile_decode_tuning.ts";
@@ -125,12 +126,42 @@ const TILES: readonly DecodeCase[] = [
     elements: ["f32", "f32"],
     tile: tileDecodeShape(8, 1, 2, true),
   },
+  {
+    ...TILE,
+    label: "MLA by tiles in halves, r 48 m 6",
+    tile: halfTile(8, 2, 1),
+  },
+  {
+    ...TILE,
+    label: "MLA by two tiles in halves, r 128 m 20, 3 splits, some empty",
+    lengths: [0, 25],
+    heads: 9,
+    firstWidth: 128,
+    secondWidth: 20,
+    valueWidth: 128,
+    splits: 3,
+    tile: halfTile(8, 1, 2),
+  },
+  {
+    ...TILE,
+    label: "MLA by tiles in halves, r 64 m 0, spread 8",
+    spread: 8,
+    firstWidth: 64,
+    valueWidth: 64,
+    secondWidth: 0,
+    heads: 4,
+    tile: halfTile(4, 3, 1),
+  },
   ...([
     [512, tileDecodeShape(32, 2, 1, true)],
     [512, tileDecodeShape(32, 2, 2, false)],
     [512, tileDecodeShape(16, 1, 1, true)],
     [448, tileDecodeShape(16, 2, 1, false)],
     [512, tileDecodeShape(8, 2, 1, false)],
+    [512, halfTile(32, 2, 1)],
+    [512, halfTile(32, 3, 1)],
+    [448, halfTile(16, 2, 2)],
+    [512, halfTile(8, 2, 1)],
   ] as const).map(([rank, tile]): DecodeCase => ({
     ...MLA,
     label: `MLA H 28 r ${rank} m 64, f16, by tiles of ${describeTile(tile)}`,

@@ -27,14 +27,16 @@ export function rowsClass(rows: number): number {
 
 /** The key of a gemm() of x [rows, width] with W [height, width]. */
 export function gemmKey(
-  { element, rows, height, width }: {
+  { element, rows, height, width, gated = false }: {
     readonly element: string;
     readonly rows: number;
     readonly height: number;
     readonly width: number;
+    readonly gated?: boolean;
   },
 ): string {
-  return `${element} ${rowsClass(rows)}x${height}x${width}`;
+  const size = `${element} ${rowsClass(rows)}x${height}x${width}`;
+  return gated ? `${size} gated` : size;
 }
 
 /** The key of a gemv() of x [columns, width] with W [height, width]. */

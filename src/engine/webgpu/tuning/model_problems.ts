@@ -2,6 +2,7 @@
 // steps, and the products of its prefill, each with its share of the time.
 
 import type { ModelConfig } from "../../../model/config.ts";
+import { gemmInput } from "../kernels/gemm_tuning.ts";
 import { hasFusedGemv, MOST_GEMV_ROWS } from "../kernels/gemv_tuning.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { type Element, ELEMENT_BYTES } from "../kernels/kernel.ts";
@@ -53,7 +54,10 @@ export function modelProblems(gpu: Gpu, scope: TuningScope): TuningProblem[] {
       ...stepsOf(gpu, scope, batch, scope.latent),
     ]),
     ...(scope.prefillRows > 0
-      ? [prefillParts(scope, undefined), prefillParts(scope, scope.latent)]
+      ? [
+        prefillParts(gpu, scope, undefined),
+        prefillParts(gpu, scope, scope.latent),
+      ]
       : []),
   ];
   for (const parts of steps) {
@@ -171,16 +175,39 @@ function productParts(
         times,
         problem: (share) => gemmProblem({ ...size, rows }, share),
       };
-      if (!isFew || !hasFusedGemv(gpu)) return [byGemm];
-      return batch === 1 ? [byGemv] : [byGemv, byGemm];
+      const gates: Part[] = hasGates(gpu, scope, form)
+        ? [{
+          times,
+          problem: (share) => gemmProblem({ ...size, rows }, share, true),
+        }]
+        : [];
+      if (!isFew || !hasFusedGemv(gpu)) return [byGemm, ...gates];
+      return batch === 1 ? [byGemv] : [byGemv, byGemm, ...gates];
     },
   );
 }
 
-function prefillParts(scope: TuningScope, latent: Latent): Part[] {
+function prefillParts(gpu: Gpu, scope: TuningScope, latent: Latent): Part[] {
   const { prefillRows: rows, element } = scope;
-  return matricesOf(scope, latent).map(({ height, width, times, form }) => {
-    const size = { rows, height, width, element, times, around: AROUND[form] };
-    return { times, problem: (share) => gemmProblem(size, share) };
-  });
+  return matricesOf(scope, latent).flatMap(
+    ({ height, width, times, form }): Part[] => {
+      const around = AROUND[form];
+      const size = { rows, height, width, element, times, around };
+      return (hasGates(gpu, scope, form) ? [false, true] : [false])
+        .map((gated) => ({
+          times,
+          problem: (share) => gemmProblem(size, share, gated),
+        }));
+    },
+  );
+}
+
+/** Whether gate and up can be one gemm() with what follows. */
+function hasGates(
+  gpu: Gpu,
+  { config, element }: TuningScope,
+  form: Matrix["form"],
+): boolean {
+  return form === "gated" && gemmInput(gpu, element) === "f16" &&
+    config.intermediateSize % 4 === 0;
 }

@@ -1,5 +1,6 @@
 // Products of decode steps and prefills, to be tuned.
 
+import type { Gpu } from "../device/gpu.ts";
 import { gemm } from "../kernels/gemm.ts";
 import type { GemmTile } from "../kernels/gemm_tile.ts";
 import { gemmCandidates, gemmInput, gemmTile } from "../kernels/gemm_tuning.ts";
@@ -31,29 +32,45 @@ const SQUARES = 256;
  *
  * @param size The product.
  * @param share What it is worth.
+ * @param gated Whether it stores silu(gate)·up. @default false
  */
-export function gemmProblem(size: TunedProduct, share: number): TuningProblem {
+export function gemmProblem(
+  size: TunedProduct,
+  share: number,
+  gated = false,
+): TuningProblem {
   const { rows, height, width, element } = size;
+  const sizeOn = (gpu: Gpu) => ({
+    rows,
+    height,
+    width,
+    element,
+    input: gemmInput(gpu, element),
+    gated,
+  });
   return {
     family: "gemm",
     kernel: "gemm",
-    key: gemmKey(size),
+    key: gemmKey({ ...size, gated }),
     kin: `gemm of ${rowsClass(rows)}`,
-    product: size,
+    // Gated, it is another product than that of gemv().
+    ...(gated ? {} : { product: size }),
     ...workOf(size),
     share,
     shapes: (gpu) =>
       distinctShapes([
-        gemmTile(gpu, size),
+        gemmTile(gpu, sizeOn(gpu)),
         // A software adapter has one tile.
-        ...gpu.facts.software ? [] : gemmCandidates(gpu, size),
+        ...gpu.facts.software ? [] : gemmCandidates(gpu, sizeOn(gpu)),
       ]),
     tables: (shape) => ({ gemm: shape }),
     prepare(arena) {
-      const xElement = gemmInput(arena.gpu, element);
-      const x = seededRows(arena, rows, width, xElement, 1, 1);
+      const input = gemmInput(arena.gpu, element);
+      const x = seededRows(arena, rows, width, input, 1, 1);
       const weight = seededMatrix(arena, height, width, element);
-      const out = emptyRows(arena, rows, height, "f32");
+      const out = gated
+        ? emptyRows(arena, rows, height / 2, input)
+        : emptyRows(arena, rows, height, "f32");
       return {
         outputs: [out],
         dispatches: (arena, shape) =>
@@ -62,6 +79,7 @@ export function gemmProblem(size: TunedProduct, share: number): TuningProblem {
             rows,
             weight,
             out,
+            gated,
             tile: shape as unknown as GemmTile,
           }),
       };

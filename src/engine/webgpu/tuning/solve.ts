@@ -19,7 +19,7 @@ const FINALISTS = 3;
 const WORTHWHILE = 1.02;
 
 /** Shapes that are all timed; of more, slices are first tried in one number. */
-const FEW = 8;
+const FEW = 24;
 
 /** What was found. */
 export interface Solution {

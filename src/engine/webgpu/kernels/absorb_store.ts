@@ -13,7 +13,8 @@ import {
   readWgsl,
   type View,
 } from "./kernel.ts";
-import { keyTile, latentKeysUse } from "./latent_product.ts";
+import { latentKeysUse } from "./latent_product.ts";
+import { keyTile } from "./latent_product_tuning.ts";
 import {
   regionParams,
   rotateStore,

@@ -5,7 +5,8 @@ import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import { isVector, viewBinding } from "./attention_views.ts";
 import type { MatrixTile } from "./gemm_tile.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
-import { latentValuesUse, valueTile } from "./latent_product.ts";
+import { latentValuesUse } from "./latent_product.ts";
+import { valueTile } from "./latent_product_tuning.ts";
 
 const SOURCE = readWgsl("attention_merge.wgsl", import.meta.url);
 

@@ -3,7 +3,7 @@
 import type { Gpu } from "../device/gpu.ts";
 import type { AbsorbStoreArgs } from "./absorb_store.ts";
 import type { AttentionMergeArgs, ValueUp } from "./attention_merge.ts";
-import { hasMatrices, type MatrixTile, matrixTile } from "./gemm_tile.ts";
+import { hasMatrices, type MatrixTile } from "./gemm_tile.ts";
 import {
   ELEMENT_BYTES,
   type KernelUse,
@@ -14,9 +14,6 @@ import { isAligned } from "./row_access.ts";
 import type { Constants } from "./template.ts";
 
 const SOURCE = readWgsl("latent_product.wgsl", import.meta.url);
-
-/** Sequences from which matrices of 16 rows are worth it. */
-const LEAST_ROWS = 9;
 
 /** Splits of which a thread keeps all loads in flight. */
 const MOST_KEPT = 8;
@@ -33,23 +30,6 @@ interface Product {
   readonly means: boolean;
 }
 
-/**
- * The tile of queries into the latent space, where a device and the views allow it.
- *
- * @param gpu The device.
- * @param args As absorbStore() takes them.
- */
-export function keyTile(
-  gpu: Gpu,
-  args: AbsorbStoreArgs,
-): MatrixTile | undefined {
-  if (args.rows < LEAST_ROWS || !takesKeys(args)) return undefined;
-  const nope = args.query.width - args.query.rotaryWidth;
-  return keyTiles(args.rows).find((tile) =>
-    fitsProduct(gpu, tile, { keys: true, k: nope, splits: 1, means: true })
-  );
-}
-
 /** Whether the views of a batch can be read in whole units of 8. */
 export function takesKeys({ x, query, keyUp, rank }: AbsorbStoreArgs): boolean {
   const nope = query.width - query.rotaryWidth;
@@ -59,69 +39,9 @@ export function takesKeys({ x, query, keyUp, rank }: AbsorbStoreArgs): boolean {
     [query.start, query.width, nopeAt].every((n) => n % 4 === 0);
 }
 
-/**
- * The tile of values out of the latent space, where a device and the views allow it.
- *
- * @param gpu The device.
- * @param args As attentionMerge() takes them.
- */
-export function valueTile(
-  gpu: Gpu,
-  args: AttentionMergeArgs,
-): MatrixTile | undefined {
-  const { batch, up, width, splits, means = false } = args;
-  if (batch < LEAST_ROWS || up === undefined || !takesValues(up, width)) {
-    return undefined;
-  }
-  return valueTiles(batch).find((tile) =>
-    fitsProduct(gpu, tile, { keys: false, k: width, splits, means })
-  );
-}
-
 /** Whether an up-projection can be read in whole units of 8. */
 export function takesValues({ weight }: ValueUp, width: number): boolean {
   return weight.element === "f16" && isAligned(weight, 8) && width % 8 === 0;
-}
-
-/** Tiles of queries into the latent space that could be the fastest, the likeliest first. */
-export function keyTiles(rows: number): MatrixTile[] {
-  const small = [
-    matrixTile(32, 128, 64, 2, 4),
-    matrixTile(32, 64, 128, 2, 2),
-    matrixTile(32, 128, 64, 1, 4),
-    matrixTile(16, 128, 64, 1, 4),
-  ];
-  if (rows <= 32) return small;
-  return [
-    matrixTile(64, 128, 64, 2, 4),
-    matrixTile(64, 64, 64, 2, 2),
-    matrixTile(64, 64, 128, 4, 2),
-    ...small,
-  ];
-}
-
-/** Tiles of values out of the latent space that could be the fastest, the likeliest first. */
-export function valueTiles(rows: number): MatrixTile[] {
-  const small = [
-    matrixTile(32, 32, 64, 2, 2),
-    matrixTile(32, 32, 128, 2, 2),
-    matrixTile(16, 64, 128, 1, 4),
-    matrixTile(32, 64, 64, 2, 4),
-  ];
-  if (rows <= 32) return small;
-  const wide = matrixTile(64, 64, 64, 2, 4);
-  const deep = matrixTile(32, 64, 128, 2, 4);
-  if (rows <= 64) {
-    return [matrixTile(32, 64, 64, 2, 4), wide, deep, ...small.slice(0, 3)];
-  }
-  return [
-    ...rows <= 128 ? [] : [matrixTile(64, 128, 64, 2, 4)],
-    wide,
-    matrixTile(64, 64, 128, 4, 2),
-    matrixTile(128, 64, 64, 4, 2),
-    deep,
-    ...small,
-  ];
 }
 
 /** Whether a device has room for a tile, and its threads load whole lines of it. */

@@ -16,7 +16,8 @@ import { mergeCase, type MergeShape } from "./cases/attention_merge_cases.ts";
 import { runCase } from "./cases/run_case.ts";
 import { matrixTile } from "./gemm_tile.ts";
 import { dispatchOf, type KernelUse, shaderOf, type View } from "./kernel.ts";
-import { keyTiles, latentValuesUse, valueTiles } from "./latent_product.ts";
+import { latentValuesUse } from "./latent_product.ts";
+import { keyTiles, valueTiles } from "./latent_product_tuning.ts";
 
 // As on most GPUs.
 const LANES = 32;

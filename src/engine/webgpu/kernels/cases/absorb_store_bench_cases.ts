@@ -8,7 +8,8 @@ import {
   describeAbsorb,
 } from "../absorb_tuning.ts";
 import { type MatrixTile, tileName } from "../gemm_tile.ts";
-import { fitsProduct, keyTiles } from "../latent_product.ts";
+import { fitsProduct } from "../latent_product.ts";
+import { keyTiles } from "../latent_product_tuning.ts";
 import { type AbsorbSizes, regionsOf } from "./absorb_regions.ts";
 import { zeroRows } from "./case_rows.ts";
 import type { KernelCase } from "./kernel_case.ts";

@@ -3,7 +3,8 @@
 import type { Arena, Dispatch } from "../../device/gpu.ts";
 import { attentionMerge, type AttentionMergeArgs } from "../attention_merge.ts";
 import { type MatrixTile, tileName } from "../gemm_tile.ts";
-import { fitsProduct, valueTiles } from "../latent_product.ts";
+import { fitsProduct } from "../latent_product.ts";
+import { valueTiles } from "../latent_product_tuning.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
 import { type Element, ELEMENT_BYTES, padded } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";

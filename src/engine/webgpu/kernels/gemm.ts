@@ -4,6 +4,7 @@ import type { Arena, Dispatch } from "../device/gpu.ts";
 import { gemmMatrixUse } from "./gemm_matrix.ts";
 import type { GemmPart } from "./gemm_part.ts";
 import { gemmRegistersUse } from "./gemm_registers.ts";
+import { gemmSumNorm, type NextNorm } from "./gemm_sum_norm.ts";
 import { gemmSum, slicedPart } from "./gemm_sum.ts";
 import type { GemmTile } from "./gemm_tile.ts";
 import { gemmTile } from "./gemm_tuning.ts";
@@ -13,6 +14,7 @@ import {
   type KernelUse,
   type View,
 } from "./kernel.ts";
+import { rmsNorm } from "./rms_norm.ts";
 
 /** What gemm() takes. */
 export interface GemmArgs {
@@ -28,6 +30,8 @@ export interface GemmArgs {
   readonly accumulate?: boolean;
   /** Stores silu(first half)·(second half), of the rows of W, all of them in one buffer; see gemmGates(). @default false */
   readonly gated?: boolean;
+  /** Stores the norm of `out` too, where it is added to. */
+  readonly next?: NextNorm;
   /** Column of `out` that the first row of W goes to. @default 0 */
   readonly outColumn?: number;
   /** First row of W that is used. @default 0 */
@@ -44,7 +48,7 @@ export type PartUse = (part: GemmPart, tile: GemmTile) => KernelUse;
 /**
  * out[i, outColumn + j] (+)= sum_k W[firstWeightRow + j, k]·x[i, k] + bias[firstWeightRow + j],
  * one dispatch for each part of W, and one more for each where slices of its columns
- * are summed.
+ * are summed; one more for the norm, unless the sum of slices makes it too.
  *
  * @param arena Owns the parameters, and sums of slices that all of its products share.
  * @param args Operands.
@@ -85,13 +89,21 @@ export function gemmBy(
   tile: GemmTile,
   use: PartUse,
 ): Dispatch[] {
-  return gemmParts(args).flatMap((part) => {
+  const { next } = args;
+  let isNormed = next === undefined;
+  const dispatches = gemmParts(args).flatMap((part) => {
     const sliced = slicedPart(arena, part, tile);
-    return sliced === undefined ? dispatchOf(arena, use(part, tile)) : [
+    if (sliced === undefined) return dispatchOf(arena, use(part, tile));
+    const normed = next && gemmSumNorm(arena, part, sliced, next);
+    isNormed ||= normed !== undefined;
+    return [
       dispatchOf(arena, use(sliced, tile)),
-      gemmSum(arena, part, sliced),
+      normed ?? gemmSum(arena, part, sliced),
     ];
   });
+  if (isNormed) return dispatches;
+  const { out: x, rows, weight: { rows: width } } = args;
+  return [...dispatches, ...rmsNorm(arena, { x, rows, width, ...next! })];
 }
 
 /**

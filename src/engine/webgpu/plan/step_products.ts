@@ -1,6 +1,7 @@
 // The products of a decode step, around its attention. Few sequences: GEMVs alone,
 // each of which makes ready what the next one reads, so that norms, gates and sums
-// take no dispatch of their own. Many: norms and gates between GEMMs.
+// take no dispatch of their own. Many: norms and gates between GEMMs, which make them
+// too where they are of matrices.
 
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import { embed } from "../kernels/embed.ts";
@@ -16,6 +17,7 @@ import { named, type View } from "../kernels/kernel.ts";
 import { linear } from "../kernels/linear.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { GpuLinear } from "./matrix_upload.ts";
+import { hasMatrixProducts, matrixProducts } from "./matrix_products.ts";
 import { type Scratch, scratchOf } from "./scratch.ts";
 
 /** A step but for its attention, in the order in which it runs. */
@@ -55,6 +57,8 @@ export function stepProducts(
 ): StepProducts {
   return ends.batch <= fusedStepRows(arena.gpu, model.element)
     ? fusedProducts(arena, model, ends)
+    : hasMatrixProducts(arena, model, ends.batch)
+    ? matrixProducts(arena, model, ends)
     : separateProducts(arena, model, ends);
 }
 

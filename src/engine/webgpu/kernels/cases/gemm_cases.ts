@@ -11,6 +11,7 @@ import {
   tileName,
 } from "../gemm_tile.ts";
 import { gatedCase } from "./gated_case.ts";
+import { normCase } from "./gemm_norm_case.ts";
 import { GEMM_CANDIDATES, ROWS_7B, SHAPES_7B } from "./gemm_candidates.ts";
 import type { KernelCase, KernelEntry } from "./kernel_case.ts";
 import {
@@ -121,6 +122,16 @@ const GATED: readonly TileCase[] = [
     product(61, 2 * 132, 576, "f16", { ...HALVES, outElement: "f16" }),
   ],
 ];
+
+const NORMED: readonly TileCase[] = [
+  [SLICES, product(19, 132, 72, "f32")],
+  [SLICES, product(17, 44, 72, "f32", { bias: true, outElement: "f16" })],
+  [SLICES, product(18, 48, 72, "f32", { rowsPerPart: 32 })],
+  [SLICES, product(16, 35, 72, "f32")],
+  [SMALL, product(16, 36, 40, "f32", { outElement: "f16" })],
+];
+
+const MATRIX_NORM = matrixTile(32, 128, 16, 1, 4, { splits: 4 });
 
 /** gemm() in the table of kernels. */
 export const gemmEntry: KernelEntry = {
@@ -278,6 +289,25 @@ export const gemmEntry: KernelEntry = {
     // Tiles ahead, lines that threads share unevenly, subgroups that share columns.
     ...AHEAD.map(([tile, shape]) => matrices(tile, shape)),
     ...GATED.map(([tile, shape]) => gated(tile, shape)),
+    // The norm in the sum of slices, then on its own: one slice, parts, odd rows.
+    ...NORMED.map(([tile, shape]) =>
+      normCase(
+        { ...shape, note: `tile ${tileName(tile)}` },
+        (arena, args) => gemm(arena, { ...args, tile }),
+      )
+    ),
+    normCase(
+      {
+        ...product(17, 4096, 64, "f16", {
+          xElement: "f16",
+          outElement: "f16",
+          needs: ["f16", "subgroups", "subgroupMatrix"],
+        }),
+        fits: (gpu) => fitsTile(gpu, MATRIX_NORM),
+        note: `matrices ${tileName(MATRIX_NORM)}`,
+      },
+      (arena, args) => gemm(arena, { ...args, tile: MATRIX_NORM }),
+    ),
     productCase(product(1, 3, 5, "f32", { note: "tile of tuning" }), gemm),
     productCase(product(40, 33, 24, "f32", { note: "tile of tuning" }), gemm),
   ],

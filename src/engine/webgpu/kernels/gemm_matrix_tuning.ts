@@ -36,8 +36,8 @@ const CLOCK = 1700;
 
 /** Tiles a size is searched over, from the fastest down by what they should cost. */
 const MOST_CANDIDATES = 20;
-/** Those of the same sides and slices. */
-const MOST_ALIKE = 2;
+/** Those of the same sides. */
+const MOST_ALIKE = 3;
 
 const known = new Map<string, readonly MatrixTile[]>();
 
@@ -62,7 +62,7 @@ function searched(size: MatrixSize): MatrixTile[] {
   const alike = new Map<string, number>();
   const tiles: MatrixTile[] = [];
   for (const [tile] of sorted) {
-    const key = [tile.rows, tile.columns, tile.splits].join();
+    const key = [tile.rows, tile.columns].join();
     const count = alike.get(key) ?? 0;
     if (count === MOST_ALIKE) continue;
     alike.set(key, count + 1);
@@ -181,7 +181,9 @@ export function matrixCost(tile: MatrixTile, size: MatrixSize): number {
   const idle = turns * together / count;
   const bytes = 2 * height * width;
   const underway = together * 2 * tile.columns * tile.depth * (ahead - 0.35);
-  const stream = bytes * idle / Math.min(MEMORY_SPEED, underway / LATENCY);
+  // Near full speed, twice as much asked for is still a little faster.
+  const slowness = (MEMORY_SPEED * LATENCY / underway) ** 4;
+  const stream = bytes * idle * (1 + slowness) ** 0.25 / MEMORY_SPEED;
   const cache = 2 * width * down * along * (tile.rows + tile.columns) /
     CACHE_SPEED * Math.max(1, PROCESSORS / count);
   const busiest = Math.ceil(count / PROCESSORS);

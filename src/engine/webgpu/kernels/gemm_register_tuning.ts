@@ -59,13 +59,13 @@ export function registerTiles(
   });
   if (rows <= 16) {
     return [
-      rated(25, registerTile(16, 256, 32, 8, 8, more)),
-      rated(22, registerTile(16, 128, 32, 8, 8, more)),
+      rated(25, registerTile(16, 128, 32, 4, 8, more)),
+      rated(23, registerTile(16, 256, 16, 8, 8, more)),
     ];
   }
   if (rows <= 32) {
     return [
-      rated(33, registerTile(32, 256, 32, 8, 8, more)),
+      rated(33, registerTile(32, 256, 32, 8, 4, more)),
       rated(30, registerTile(32, 128, 32, 8, 8, more)),
     ];
   }

@@ -65,7 +65,7 @@ export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
   if (!subgroups || isFolded(size)) return foldedShape(size, subgroups);
   const { columns, height, form } = size;
   const threads = Math.min(
-    height < 2048 ? 128 : form === "residual" ? 512 : 256,
+    height < 2048 ? 128 : 256,
     gpu.facts.limits.maxComputeInvocationsPerWorkgroup,
   );
   const shape = (rows: number, unroll: number) => ({
@@ -76,11 +76,11 @@ export function gemvShape(gpu: Gpu, size: GemvSize): GemvShape {
   });
   // Of gate and up there are two rows where others have one.
   const pairs = form === "gated";
-  if (columns === 1) return shape(1, pairs ? 4 : 8);
-  if (columns === 2) return shape(pairs ? 1 : 2, 4);
+  if (columns === 1) return shape(1, 4);
+  if (columns === 2) return pairs ? shape(2, 2) : shape(1, 4);
   // More rows of x need more of W in hand for each number of x that is loaded, and
   // more registers for their sums.
-  if (columns <= 4) return shape(pairs ? 1 : 2, 2);
+  if (columns <= 4) return shape(1, 4);
   return shape(pairs ? 2 : 4, columns <= 8 ? 2 : 1);
 }
 

@@ -9,7 +9,11 @@ export const linearEntry: KernelEntry = {
   name: "linear",
   parity: [
     product(2, 40, 48, "f32", { prologue: "norm", bias: true }),
-    product(8, 33, 45, "f16", { prologue: "norm", rowsPerPart: 12 }),
+    product(8, 33, 45, "f16", {
+      prologue: "norm",
+      rowsPerPart: 12,
+      halfInput: "maybe",
+    }),
     product(3, 24, 36, "f32", { prologue: "gatedSilu", accumulate: true }),
     product(11, 35, 48, "f16", {
       prologue: "gatedSilu",

@@ -224,7 +224,8 @@ function prepare(
       },
     }),
     out,
-    ...(shape.tile && { tile: shape.tile }),
+    // Never what the device would choose: each form has its own tolerance.
+    tile: shape.tile ?? false,
   });
   return {
     dispatches,

@@ -126,9 +126,13 @@ export class WebgpuSession implements Session {
     reserve: number,
     fill: (decoding: Decoding) => Promise<void>,
   ): Promise<void> {
-    // The old cache goes before the new one comes.
-    this.#decoding?.close();
-    this.#decoding = undefined;
+    // The old cache goes before the new one comes: what is destroyed is freed when
+    // the device is next waited for.
+    if (this.#decoding !== undefined) {
+      this.#decoding.close();
+      this.#decoding = undefined;
+      await this.#gpu.settle();
+    }
     const decoding = new Decoding(this.#gpu, model, lengths, reserve);
     try {
       await fill(decoding);

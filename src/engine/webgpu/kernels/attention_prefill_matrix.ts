@@ -14,6 +14,7 @@ import {
 } from "./kernel.ts";
 import { isAligned } from "./row_access.ts";
 import { type Constants, fillTemplate } from "./template.ts";
+import { tuned } from "./tuned.ts";
 
 const SOURCE = readWgsl("attention_prefill_matrix.wgsl", import.meta.url);
 const SCORE = readWgsl("attention_prefill_matrix_score.wgsl", import.meta.url);
@@ -57,17 +58,25 @@ export const MATRIX_PREFILL_SHAPES: readonly MatrixPrefillShape[] = [
 ];
 
 /**
- * The shape of attention by subgroup matrices, where a device can.
+ * The shape of attention by subgroup matrices, where a tuning table has one for
+ * these widths. Without such an entry it is not used: on the first device with
+ * matrices greedy tokens after a prompt differed from the reference engine's, and
+ * its parity there has not been shown.
  *
  * @param gpu The device.
  * @param views What is attended to.
- * @returns The shape; undefined where the device, the widths or the elements do not allow it.
+ * @returns The shape; undefined where no table has one, or the device, the widths or the elements do not allow it.
  */
 export function matrixPrefillShape(
   gpu: Gpu,
   views: MatrixPrefillViews,
 ): MatrixPrefillShape | undefined {
-  return matrixPrefillCandidates(gpu, views)[0];
+  const key = `${views.nope}+${views.rotary} ${views.value}`;
+  const found = tuned<MatrixPrefillShape>(gpu, "attention_prefill_matrix", key);
+  return found !== undefined && fitsViews(views) &&
+      fitsMatrixPrefill(gpu, views, found)
+    ? found
+    : undefined;
 }
 
 /**

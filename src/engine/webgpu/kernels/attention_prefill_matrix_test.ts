@@ -21,6 +21,7 @@ import {
 } from "./cases/attention_prefill_matrix_cases.ts";
 import { runCase } from "./cases/run_case.ts";
 import { dispatchOf, shaderOf, type View } from "./kernel.ts";
+import { ignoreTuned, useTables } from "./tuned.ts";
 
 // Of a result each lane holds 8 numbers in a row of its own, and others than those
 // it scales; so of a query's matrix it holds that row. Keys, weights and values are
@@ -249,20 +250,39 @@ Deno.test({
   },
 });
 
-Deno.test("matrixPrefillShape() is one that fits the device and its registers", () => {
+Deno.test("matrixPrefillCandidates() fit the device and its registers", () => {
   for (const args of REAL) {
     const shapes = matrixPrefillCandidates(DAWN, args);
     assert(shapes.length > 0, `none for ${args.nope} + ${args.rotary}`);
-    assertEquals(matrixPrefillShape(DAWN, args), shapes[0]);
     for (const shape of shapes) {
       assert(matrixPrefillBytes(args, shape) <= 49152);
     }
   }
-  assertEquals(matrixPrefillShape(DAWN, REAL[0]!)?.rowBlocks, 2);
-  assertEquals(matrixPrefillShape(DAWN, REAL[1]!)?.rowBlocks, 1);
+  assertEquals(matrixPrefillCandidates(DAWN, REAL[1]!)[0]?.rowBlocks, 1);
 });
 
-Deno.test("matrixPrefillShape() is none where numbers are f32, widths odd or matrices missing", () => {
+Deno.test("matrixPrefillShape() is what a table has for the widths, and none without", () => {
+  const gpu = { ...DAWN } as Gpu;
+  const [shape] = matrixPrefillCandidates(gpu, REAL[0]!);
+  ignoreTuned(gpu);
+  assertEquals(matrixPrefillShape(gpu, REAL[0]!), undefined);
+  useTables(gpu, [{
+    name: "own",
+    table: {
+      format: 1,
+      adapter: "GPU",
+      driver: "",
+      provider: "dawn",
+      date: "",
+      deno: "",
+      kernels: { attention_prefill_matrix: { "64+0 64": { ...shape! } } },
+    },
+  }]);
+  assertEquals(matrixPrefillShape(gpu, REAL[0]!), shape);
+  assertEquals(matrixPrefillShape(gpu, REAL[1]!), undefined);
+});
+
+Deno.test("matrixPrefillCandidates() are none where numbers are f32, widths odd or matrices missing", () => {
   const args = argsOf(64, 0, 64);
   const f32 = { ...args.key, element: "f32" as const };
   for (
@@ -275,7 +295,7 @@ Deno.test("matrixPrefillShape() is none where numbers are f32, widths odd or mat
       { ...args, key: { ...args.key, offset: 4 } },
     ]
   ) {
-    assertEquals(matrixPrefillShape(DAWN, wrong), undefined);
+    assertEquals(matrixPrefillCandidates(DAWN, wrong), []);
     assertThrows(
       () => matrixPrefillUse(wrong, SHAPE),
       RangeError,
@@ -283,7 +303,7 @@ Deno.test("matrixPrefillShape() is none where numbers are f32, widths odd or mat
     );
   }
   const plain = { ...DAWN, features: { ...DAWN.features, f16: false } } as Gpu;
-  assertEquals(matrixPrefillShape(plain, args), undefined);
+  assertEquals(matrixPrefillCandidates(plain, args), []);
 });
 
 const NO_BUFFER = {} as GPUBuffer;

@@ -65,11 +65,11 @@ export function gemmTile(gpu: Gpu, size: GemmSize): GemmTile {
   }
   // On an H100 sums in halves are no faster: they are for tune to find elsewhere.
   const rated = matrices ? LARGE_TILES : registerTiles(rows, false);
-  const fitting = rated.filter(({ tile }) => fitsTile(gpu, tile));
+  const fitting = rated.filter(({ tile }) => fitsTile(gpu, tile, gated));
   const [best] = (fitting.length > 0 ? fitting : SMALL_TILES)
     .map((rated) => ({ ...rated, splits: splitsFor(rated, size) }))
     .toSorted((a, b) => cost(a, size) - cost(b, size));
-  const tile = fitsTile(gpu, best!.tile) ? best!.tile : smallest;
+  const tile = fitsTile(gpu, best!.tile, gated) ? best!.tile : smallest;
   return best!.splits > 1 ? { ...tile, splits: best!.splits } : tile;
 }
 
@@ -95,7 +95,7 @@ export function gemmCandidates(gpu: Gpu, size: GemmSize): GemmTile[] {
   const halves = inHalves(gpu, size);
   return candidateTiles(matrices ? "matrix" : "registers", size)
     .filter((tile) =>
-      fitsTile(gpu, tile) &&
+      fitsTile(gpu, tile, size.gated) &&
       (tile.kind === "matrix" || halves || tile.chain === undefined)
     );
 }

@@ -20,6 +20,41 @@ import {
 
 const SIDES = ["dawn", "deno", "torch"] as const;
 
+/** A side's whole decode step. */
+interface PeerSpeed {
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+  /** Of what the bytes alone allow. */
+  readonly fraction?: number | null;
+  /** torch's seconds over these. */
+  readonly ratio?: number;
+  /** torch: its form of attention. */
+  readonly form?: string;
+}
+
+/** What a report needs of the findings; the rest is kept as it is. */
+export interface DecodePeers {
+  readonly date: string;
+  readonly commit?: string;
+  readonly settings: { readonly model: string };
+  readonly gpu?: { readonly name: string; readonly driver: string };
+  readonly copyBytesPerSecond?: number;
+  readonly rows: readonly {
+    readonly case: {
+      readonly kind: "original" | "mla";
+      readonly batch: number;
+      readonly context: number;
+    };
+    readonly limitSeconds?: number;
+    readonly speeds: {
+      readonly dawn?: PeerSpeed;
+      readonly deno?: PeerSpeed;
+      readonly torch?: PeerSpeed;
+    };
+    readonly errors: Readonly<Record<string, string>>;
+  }[];
+}
+
 const speed = z.looseObject({
   seconds: z.number().positive(),
   tokensPerSecond: z.number().positive(),
@@ -50,9 +85,6 @@ const schema = z.looseObject({
   })),
 });
 
-/** What a report needs of the findings; the rest is kept as it is. */
-export type DecodePeers = z.infer<typeof schema>;
-
 type PeerRow = DecodePeers["rows"][number];
 type Kind = PeerRow["case"]["kind"];
 
@@ -62,7 +94,7 @@ type Kind = PeerRow["case"]["kind"];
  * @throws {InputError} If a field is missing or wrong; the message is one line.
  */
 export function parseDecodePeers(value: unknown, where: string): DecodePeers {
-  return parseAs(schema, value, where);
+  return parseAs(schema, value, where) as unknown as DecodePeers;
 }
 
 /** Two loads that have a figure each. */

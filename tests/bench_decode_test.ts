@@ -5,14 +5,16 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "node:path";
-import { peerPython, requirement } from "./fixtures/requirements.ts";
+import { requirement } from "./fixtures/requirements.ts";
 import { writeTinyFolder } from "./fixtures/tiny_folder.ts";
 import { runVerbTask } from "./fixtures/verb_child.ts";
 import { vulkanDriverEnv } from "./fixtures/vulkan_drivers.ts";
 import type { DecodeReport } from "../bench/peers/decode/report.ts";
 
 const gpu = requirement("deno-gpu").ignore;
-const torch = requirement("torch").ignore;
+
+/** An interpreter with torch and transformers: its tests are there where it is named. */
+const python = Deno.env.get("TRANSMLA_PYTHON");
 
 const TINY = [
   ...["decode", "--model", "synthetic:tiny", "--provider", "deno"],
@@ -64,65 +66,66 @@ Deno.test({
   },
 });
 
-Deno.test({
-  name: "bench decode runs torch's steps and goes on where a form cannot",
-  ignore: torch,
-  async fn() {
-    const { report, code, stdout } = await decode([
-      ...["--peer-only", "--peer-device", "cpu", "--python", peerPython()],
-      ...["--cases", "original:2x24,mla:3x24", "--prefill"],
-    ]);
-    assertEquals(code, 0, stdout);
-    const events = report.sides[0]!.events;
-    const cases = events.filter((event) => event.event === "peerCase");
-    assertEquals(
-      cases.map(({ forms }) => forms.map(({ form }) => form)),
-      [["sdpa", "two matmuls"], ["two matmuls", "triton"]],
-    );
-    for (const { forms } of cases) {
-      for (const form of forms) {
-        if ("error" in form) continue;
-        assert(form.relativeError < 1e-5, `${form.relativeError}`);
-        assert(form.steps >= 20);
-      }
-    }
-    const prefill = events.find((event) => event.event === "prefill");
-    assertEquals(Object.keys(prefill!.products), [
-      "project 128x64",
-      "output 64x64",
-      "gate_up 256x64",
-      "down 64x128",
-    ]);
-  },
-});
-
-Deno.test({
-  name: "bench decode scores the text that transformers scores, alike",
-  ignore: gpu || torch || requirement("wikitext-2").ignore,
-  async fn() {
-    const folder = await Deno.makeTempDir();
-    try {
-      const model = join(folder, "tiny");
-      await writeTinyFolder(model, "llama");
+if (python !== undefined) {
+  Deno.test({
+    name: "bench decode runs torch's steps and goes on where a form cannot",
+    async fn() {
       const { report, code, stdout } = await decode([
-        ...["--cases", "original:1x64", "--dtype", "f32"],
-        ...["--peer-device", "cpu", "--python", peerPython()],
-        ...["--score", "--score-model", model, "--score-windows", "2"],
+        ...["--peer-only", "--peer-device", "cpu", "--python", python],
+        ...["--cases", "original:2x24,mla:3x24", "--prefill"],
       ]);
       assertEquals(code, 0, stdout);
-      const scores = report.sides.flatMap(({ side, events }) =>
-        events.filter((event) => event.event === "score")
-          .map((event) => ({ side, ...event }))
+      const events = report.sides[0]!.events;
+      const cases = events.filter((event) => event.event === "peerCase");
+      assertEquals(
+        cases.map(({ forms }) => forms.map(({ form }) => form)),
+        [["sdpa", "two matmuls"], ["two matmuls", "triton"]],
       );
-      assertEquals(scores.map(({ side }) => side), ["transformers", "deno"]);
-      const [theirs, own] = scores;
-      assertEquals([theirs!.windows, own!.windows], [2, 2]);
-      const expected = theirs!.batches[0]!.perplexity;
-      for (const { perplexity } of [...theirs!.batches, ...own!.batches]) {
-        assertAlmostEquals(perplexity / expected, 1, 1e-4);
+      for (const { forms } of cases) {
+        for (const form of forms) {
+          if ("error" in form) continue;
+          assert(form.relativeError < 1e-5, `${form.relativeError}`);
+          assert(form.steps >= 20);
+        }
       }
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
-});
+      const prefill = events.find((event) => event.event === "prefill");
+      assertEquals(Object.keys(prefill!.products), [
+        "project 128x64",
+        "output 64x64",
+        "gate_up 256x64",
+        "down 64x128",
+      ]);
+    },
+  });
+
+  Deno.test({
+    name: "bench decode scores the text that transformers scores, alike",
+    ignore: gpu || requirement("wikitext-2").ignore,
+    async fn() {
+      const folder = await Deno.makeTempDir();
+      try {
+        const model = join(folder, "tiny");
+        await writeTinyFolder(model, "llama");
+        const { report, code, stdout } = await decode([
+          ...["--cases", "original:1x64", "--dtype", "f32"],
+          ...["--peer-device", "cpu", "--python", python],
+          ...["--score", "--score-model", model, "--score-windows", "2"],
+        ]);
+        assertEquals(code, 0, stdout);
+        const scores = report.sides.flatMap(({ side, events }) =>
+          events.filter((event) => event.event === "score")
+            .map((event) => ({ side, ...event }))
+        );
+        assertEquals(scores.map(({ side }) => side), ["transformers", "deno"]);
+        const [theirs, own] = scores;
+        assertEquals([theirs!.windows, own!.windows], [2, 2]);
+        const expected = theirs!.batches[0]!.perplexity;
+        for (const { perplexity } of [...theirs!.batches, ...own!.batches]) {
+          assertAlmostEquals(perplexity / expected, 1, 1e-4);
+        }
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}

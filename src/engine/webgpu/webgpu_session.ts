@@ -292,7 +292,7 @@ function checkCount(
   value: number,
   least: number,
 ): void {
-  if (Number.isInteger(value) && value >= least && value < 2 ** 32) return;
+  if (Number.isSafeInteger(value) && value >= least) return;
   const allowed = least === 0 ? "non-negative" : "positive";
   throw new RangeError(
     `Cannot ${action} as ${name} must be a ${allowed} integer: current value is ${value}`,

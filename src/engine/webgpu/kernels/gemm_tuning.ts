@@ -63,8 +63,7 @@ export function gemmTile(gpu: Gpu, size: GemmSize): GemmTile {
     const tile = matrixTiles(size).find((tile) => fitsTile(gpu, tile, gated));
     if (tile !== undefined) return tile;
   }
-  // On an H100 sums in halves are no faster: they are for tune to find elsewhere.
-  const rated = matrices ? LARGE_TILES : registerTiles(rows, false);
+  const rated = matrices ? LARGE_TILES : registerTiles(rows);
   const fitting = rated.filter(({ tile }) => fitsTile(gpu, tile, gated));
   const [best] = (fitting.length > 0 ? fitting : SMALL_TILES)
     .map((rated) => ({ ...rated, splits: splitsFor(rated, size) }))

@@ -4,16 +4,13 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import type {
-  CellRecord,
-  ThroughputMetrics,
-} from "../src/experiment/record.ts";
+import type { ThroughputMetrics } from "../src/experiment/record.ts";
 import { auditRecord } from "../src/experiment/record_audit.ts";
-import { parseCell } from "../src/experiment/record_schema.ts";
+import {
+  type ExperimentRun,
+  runGpuExperiment,
+} from "./fixtures/experiment_child.ts";
 import { requirement } from "./fixtures/requirements.ts";
-import { vulkanDriverEnv } from "./fixtures/vulkan_drivers.ts";
-
-const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
 const FILE = `
 name: tiny-speed
@@ -33,55 +30,24 @@ measure:
     warmups: 0
 `;
 
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly records: readonly CellRecord[];
-}
-
-async function run(...set: readonly string[]): Promise<Run> {
+async function run(...set: readonly string[]): Promise<ExperimentRun> {
   const folder = await Deno.makeTempDir({ prefix: "throughput-" });
   try {
     const file = join(folder, "tiny-speed.yaml");
     await Deno.writeTextFile(file, FILE);
-    const { tasks } = JSON.parse(
-      await Deno.readTextFile(join(ROOT, "deno.json")),
+    return await runGpuExperiment(
+      folder,
+      "run",
+      file,
+      set.flatMap((assignment) => ["--set", assignment]),
     );
-    const out = join(folder, "run");
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        ...tasks.experiment.command.split(" ").slice(1),
-        file,
-        "--out",
-        out,
-        ...set.flatMap((assignment) => ["--set", assignment]),
-      ],
-      cwd: ROOT,
-      env: {
-        ...vulkanDriverEnv("deno"),
-        TRANSMLA_CACHE: join(folder, "cache"),
-        NO_COLOR: "1",
-      },
-      stdin: "null",
-    }).output();
-    const lines = (await Deno.readTextFile(join(out, "results.jsonl")).catch(
-      () => "",
-    )).split("\n").filter((line) => line !== "");
-    const decoder = new TextDecoder();
-    return {
-      code,
-      stdout: decoder.decode(stdout),
-      stderr: decoder.decode(stderr),
-      records: lines.map((line, i) => parseCell(JSON.parse(line), `line ${i}`)),
-    };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
 /** Cells of throughput that were measured, each sound. */
-function timed({ records }: Run) {
+function timed({ records }: ExperimentRun) {
   return records.flatMap((record) => {
     if (record.measure !== "throughput" || !record.metrics) return [];
     assertEquals(auditRecord(record), []);

@@ -9,13 +9,13 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import type { CellRecord } from "../src/experiment/record.ts";
-import { parseCell } from "../src/experiment/record_schema.ts";
+import {
+  type ExperimentRun,
+  runGpuExperiment,
+} from "./fixtures/experiment_child.ts";
 import { writeModelFolder } from "./fixtures/model_folder.ts";
 import { requirement } from "./fixtures/requirements.ts";
 import { tinyModel } from "./fixtures/tiny_models.ts";
-import { vulkanDriverEnv } from "./fixtures/vulkan_drivers.ts";
-
-const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
 /** The experiment as it is, on a small model and with fewer tokens. */
 const SMALL = [
@@ -25,52 +25,18 @@ const SMALL = [
   "measure.throughput={ batch: 1, repetitions: 1, warmups: 0, steps: 3 }",
 ];
 
-interface Run {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly records: readonly CellRecord[];
-}
-
 /** Runs quickstart.yaml as its task does. */
 async function quickstart(
   folder: string,
   name: string,
   ...args: string[]
-): Promise<Run> {
-  const out = join(folder, name);
-  const { tasks } = JSON.parse(
-    await Deno.readTextFile(join(ROOT, "deno.json")),
-  );
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...tasks.experiment.command.split(" ").slice(1),
-      "quickstart",
-      "--out",
-      out,
-      "--set",
-      `model=${join(folder, "model")}`,
-      ...SMALL.flatMap((set) => ["--set", set]),
-      ...args,
-    ],
-    cwd: ROOT,
-    env: {
-      ...vulkanDriverEnv("deno"),
-      TRANSMLA_CACHE: join(folder, "cache"),
-      NO_COLOR: "1",
-    },
-    stdin: "null",
-  }).output();
-  const lines = (await Deno.readTextFile(join(out, "results.jsonl")).catch(
-    () => "",
-  )).split("\n").filter((line) => line !== "");
-  const decoder = new TextDecoder();
-  return {
-    code,
-    stdout: decoder.decode(stdout),
-    stderr: decoder.decode(stderr),
-    records: lines.map((line, i) => parseCell(JSON.parse(line), `line ${i}`)),
-  };
+): Promise<ExperimentRun> {
+  return await runGpuExperiment(folder, name, "quickstart", [
+    "--set",
+    `model=${join(folder, "model")}`,
+    ...SMALL.flatMap((set) => ["--set", set]),
+    ...args,
+  ]);
 }
 
 async function withModel(body: (folder: string) => Promise<void>) {
@@ -210,7 +176,7 @@ function assertMemory(records: readonly CellRecord[]): void {
 }
 
 /** Stages add up, and each of the distinct models was calibrated once. */
-function assertStages({ records, stdout }: Run): void {
+function assertStages({ records, stdout }: ExperimentRun): void {
   assertStringIncludes(stdout, "Time of the cells: ");
   assertStringIncludes(stdout, "1 calibration run for the moments of 1 model");
   const runs = records.reduce(

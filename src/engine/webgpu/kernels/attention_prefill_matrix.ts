@@ -35,8 +35,6 @@ export interface MatrixPrefillShape {
   readonly rowBlocks: 1 | 2;
   /** Keys at a time. */
   readonly keys: 32 | 64;
-  /** Whether scores lie in workgroup memory in vectors of four. */
-  readonly vectors: boolean;
 }
 
 /** The views and widths of attentionPrefill() that decide whether matrices can be used. */
@@ -49,34 +47,31 @@ export type MatrixPrefillViews =
 
 /** In order of preference: the first that fits is taken. */
 export const MATRIX_PREFILL_SHAPES: readonly MatrixPrefillShape[] = [
-  { subgroups: 4, rowBlocks: 1, keys: 32, vectors: false },
-  { subgroups: 4, rowBlocks: 2, keys: 32, vectors: false },
-  { subgroups: 4, rowBlocks: 1, keys: 64, vectors: false },
-  { subgroups: 8, rowBlocks: 1, keys: 32, vectors: false },
-  { subgroups: 2, rowBlocks: 2, keys: 32, vectors: false },
-  { subgroups: 2, rowBlocks: 2, keys: 64, vectors: false },
+  { subgroups: 4, rowBlocks: 1, keys: 32 },
+  { subgroups: 4, rowBlocks: 2, keys: 32 },
+  { subgroups: 4, rowBlocks: 1, keys: 64 },
+  { subgroups: 8, rowBlocks: 1, keys: 32 },
+  { subgroups: 2, rowBlocks: 2, keys: 32 },
+  { subgroups: 2, rowBlocks: 2, keys: 64 },
 ];
 
 /**
- * The shape of attention by subgroup matrices, where a tuning table has one for
- * these widths. Without such an entry it is not used: on the first device with
- * matrices greedy tokens after a prompt differed from the reference engine's, and
- * its parity there has not been shown.
+ * The shape of attention by subgroup matrices: a tuning table's for these widths, else
+ * the first that fits.
  *
  * @param gpu The device.
  * @param views What is attended to.
- * @returns The shape; undefined where no table has one, or the device, the widths or the elements do not allow it.
+ * @returns The shape; undefined where the device, the widths or the elements do not allow it.
  */
 export function matrixPrefillShape(
   gpu: Gpu,
   views: MatrixPrefillViews,
 ): MatrixPrefillShape | undefined {
+  if (!fitsViews(views)) return undefined;
   const key = `${views.nope}+${views.rotary} ${views.value}`;
   const found = tuned<MatrixPrefillShape>(gpu, "attention_prefill_matrix", key);
-  return found !== undefined && fitsViews(views) &&
-      fitsMatrixPrefill(gpu, views, found)
-    ? found
-    : undefined;
+  return [...(found === undefined ? [] : [found]), ...MATRIX_PREFILL_SHAPES]
+    .find((shape) => fitsMatrixPrefill(gpu, views, shape));
 }
 
 /**
@@ -191,7 +186,7 @@ export function matrixPrefillUse(
       `Cannot attend by subgroup matrices as they need f16 keys and values of multiples of 16 columns: current widths are ${nope} + ${rotary} ${key.element} and ${value} ${values.element}`,
     );
   }
-  const { subgroups, rowBlocks, keys, vectors } = shape;
+  const { subgroups, rowBlocks, keys } = shape;
   const sizes = sizesOf(args, shape);
   const { rows, width, threads } = sizes;
   // Lanes that share a row in softmax.
@@ -216,8 +211,6 @@ export function matrixPrefillUse(
     SHARERS: sharers,
     // Of 16 columns each.
     SHARES: keys / 16 / sharers,
-    VECTORS: vectors,
-    SCORE_UNIT: vectors ? 1 : 4,
     GROWTH,
     OUT: out.element,
   };

@@ -21,39 +21,16 @@ const KEY_LINE = $(W / 8 + 1)u;
 const VALUE_LINE = $(V / 8 + 1)u;
 const WEIGHT_LINE = $(KEYS / 8 + 1)u;
 // Vectors of four scores in a row.
-const SCORE_VECTORS = $(KEYS / 4 + 1)u;
-// As the array of scores counts.
-const SCORE_LINE = $((KEYS / 4 + 1) * SCORE_UNIT)u;
+const SCORE_LINE = $(KEYS / 4 + 1)u;
 
 var<workgroup> key_tile: array<vec4<u32>, $(KEY_LINES * (W / 8 + 1))>;
 var<workgroup> value_tile: array<vec4<u32>, $(VALUE_LINES * (V / 8 + 1))>;
 var<workgroup> weights: array<vec4<u32>, $(ROWS * (KEYS / 8 + 1))>;
-#if VECTORS
+// In vectors, as everything that matrices are stored to: with single numbers NVIDIA's
+// driver for Vulkan was found to store them elsewhere than they are read.
 var<workgroup> scores: array<vec4<f32>, $(ROWS * (KEYS / 4 + 1))>;
-#else
-var<workgroup> scores: array<f32, $(ROWS * (KEYS + 4))>;
-#end
 // Whether some row's sums must be scaled.
 var<workgroup> grown: u32;
-
-fn score_at(i: u32) -> vec4<f32> {
-#if VECTORS
-  return scores[i];
-#else
-  return vec4<f32>(scores[4u * i], scores[4u * i + 1u], scores[4u * i + 2u], scores[4u * i + 3u]);
-#end
-}
-
-fn set_score(i: u32, value: vec4<f32>) {
-#if VECTORS
-  scores[i] = value;
-#else
-  scores[4u * i] = value.x;
-  scores[4u * i + 1u] = value.y;
-  scores[4u * i + 2u] = value.z;
-  scores[4u * i + 3u] = value.w;
-#end
-}
 
 fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
   // Beyond the range of halves a number becomes the largest: infinities would end
@@ -121,7 +98,7 @@ fn main(
   let position = first_position + row;
   let own_scores = first_own * SCORE_LINE;
   let own_weights = first_own * WEIGHT_LINE;
-  let lane_scores = row * SCORE_VECTORS + 4u * place;
+  let lane_scores = row * SCORE_LINE + 4u * place;
   let lane_weights = row * WEIGHT_LINE + 2u * place;
 
   // Eight columns each, as keys and values are filled in.
@@ -188,7 +165,7 @@ $SCORE
     {
 #for g in 0..SHARES
 #for k in 0..4
-      var score$(g * 4 + k) = score_at(lane_scores + $(g * 4 * SHARERS + k)u);
+      var score$(g * 4 + k) = scores[lane_scores + $(g * 4 * SHARERS + k)u];
 #end
 #end
       if (first_key + $(KEYS - 1)u > first_position) {
@@ -242,21 +219,21 @@ $SCORE
 #for j in 0..KEYS / 16
 #if chunk * (KEYS / 16) + j < V / 16
 #for a in 0..ROW_BLOCKS
-      subgroupMatrixStore<row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4 * SCORE_UNIT)u, sum$(a)_$(chunk * (KEYS / 16) + j), SCORE_LINE);
+      subgroupMatrixStore<row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4)u, sum$(a)_$(chunk * (KEYS / 16) + j), SCORE_LINE);
 #end
 #end
 #end
       workgroupBarrier();
 #for g in 0..SHARES
 #for k in 0..4
-      set_score(lane_scores + $(g * 4 * SHARERS + k)u, factor * score_at(lane_scores + $(g * 4 * SHARERS + k)u));
+      scores[lane_scores + $(g * 4 * SHARERS + k)u] *= factor;
 #end
 #end
       workgroupBarrier();
 #for j in 0..KEYS / 16
 #if chunk * (KEYS / 16) + j < V / 16
 #for a in 0..ROW_BLOCKS
-      sum$(a)_$(chunk * (KEYS / 16) + j) = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4 * SCORE_UNIT)u, SCORE_LINE);
+      sum$(a)_$(chunk * (KEYS / 16) + j) = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4)u, SCORE_LINE);
 #end
 #end
 #end
@@ -303,7 +280,7 @@ $SCORE
 #for j in 0..KEYS / 16
 #if chunk * (KEYS / 16) + j < V / 16
 #for a in 0..ROW_BLOCKS
-  subgroupMatrixStore<row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4 * SCORE_UNIT)u, sum$(a)_$(chunk * (KEYS / 16) + j), SCORE_LINE);
+  subgroupMatrixStore<row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4)u, sum$(a)_$(chunk * (KEYS / 16) + j), SCORE_LINE);
 #end
 #end
 #end
@@ -312,7 +289,7 @@ $SCORE
 #for g in 0..SHARES
     if ($(chunk * KEYS + g * 16 * SHARERS)u + 16u * place < $(V)u) {
 #for k in 0..4
-      out[out_row + 4u * place + $(chunk * (KEYS / 4) + g * 4 * SHARERS + k)u] = vec4<$OUT>(scale * score_at(lane_scores + $(g * 4 * SHARERS + k)u));
+      out[out_row + 4u * place + $(chunk * (KEYS / 4) + g * 4 * SHARERS + k)u] = vec4<$OUT>(scale * scores[lane_scores + $(g * 4 * SHARERS + k)u]);
 #end
     }
 #end

@@ -11,7 +11,7 @@
 #end
 #end
 #for a in 0..ROW_BLOCKS
-      subgroupMatrixStore<row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4 * SCORE_UNIT)u, score$(a), SCORE_LINE);
+      subgroupMatrixStore<row_major>(&scores, own_scores + $(a * 16)u * SCORE_LINE + $(j * 4)u, score$(a), SCORE_LINE);
 #end
     }
 #end

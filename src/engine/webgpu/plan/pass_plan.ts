@@ -11,7 +11,7 @@ import type { AttentionViews } from "../kernels/attention_views.ts";
 import { embed } from "../kernels/embed.ts";
 import { gatedSilu } from "../kernels/gated_silu.ts";
 import { gemm } from "../kernels/gemm.ts";
-import { gemmInput } from "../kernels/gemm_tuning.ts";
+import { gemmGates, gemmInput } from "../kernels/gemm_tuning.ts";
 import type { View } from "../kernels/kernel.ts";
 import { rmsNorm } from "../kernels/rms_norm.ts";
 import { rotateStore } from "../kernels/rotate_store.ts";
@@ -132,6 +132,8 @@ function recordLayer(
       eps: model.rmsNormEps,
     });
   const { dispatches, inputs } = recordAttention(arena, model, layer, at);
+  const isGated = layer.gateUp.bias === undefined &&
+    gemmGates(arena.gpu, layer.gateUp.weight);
   return {
     input: norm(layer.inputNorm),
     attention: [
@@ -147,15 +149,17 @@ function recordLayer(
     ],
     mlp: [
       ...norm(layer.postAttentionNorm),
-      // Not gated in the product, as decode steps do: until a pass that is has given
-      // the reference engine's tokens on a device with matrices.
-      ...gemm(arena, { x: y, rows, ...layer.gateUp, out: gateUp }),
-      ...gatedSilu(arena, {
-        x: gateUp,
-        out: gated,
-        rows,
-        width: layer.intermediateSize,
-      }),
+      ...isGated
+        ? gemm(arena, { x: y, rows, ...layer.gateUp, out: gated, gated: true })
+        : [
+          ...gemm(arena, { x: y, rows, ...layer.gateUp, out: gateUp }),
+          ...gatedSilu(arena, {
+            x: gateUp,
+            out: gated,
+            rows,
+            width: layer.intermediateSize,
+          }),
+        ],
       ...gemm(arena, {
         x: gated,
         rows,

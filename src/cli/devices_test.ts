@@ -112,7 +112,7 @@ Deno.test("devices --json lists the CPU, both WebGPU providers and onnxruntime's
     args: [
       "run",
       "--no-check",
-      "--no-lock",
+      "--frozen",
       "--no-prompt",
       "--cached-only",
       "--allow-read",

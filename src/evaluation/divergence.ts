@@ -3,6 +3,7 @@
 // top-1 agreement see damage anywhere in the vocabulary.
 
 import type { Session } from "../engine/engine.ts";
+import { evenBatch } from "../engine/even_batch.ts";
 import type { DecoderModel } from "../model/decoder.ts";
 import { windows as cutWindows } from "../text/windows.ts";
 import { meanAndStderr } from "./perplexity.ts";
@@ -138,7 +139,8 @@ async function inBatches(
   { batchTokens = 2048, progress }: BatchOptions,
   body: (batch: Int32Array[], first: number) => Promise<void>,
 ): Promise<void> {
-  const size = Math.max(1, Math.floor(batchTokens / windows[0]!.length));
+  const most = Math.max(1, Math.floor(batchTokens / windows[0]!.length));
+  const size = evenBatch(windows.length, most);
   progress?.(0, windows.length);
   for (let first = 0; first < windows.length; first += size) {
     const batch = windows.slice(first, first + size);

@@ -54,7 +54,7 @@ Deno.test("windowStates() and divergence() batch windows and average them", asyn
   assertEquals(calls, [2, 2]);
   assertEquals(progress, [[0, 4], [2, 4], [4, 4]]);
   const scores = await divergence(own, states, { batchTokens: 9 });
-  assertEquals(calls, [2, 2, 3, 1]);
+  assertEquals(calls, [2, 2, 2, 2]);
   assertEquals(scores.windowKl, [0, 3, 6, 9]);
   assertEquals(scores.klNats, 4.5);
   // Sample standard deviation of 0, 3, 6, 9 over sqrt 4.

@@ -3,6 +3,7 @@
 // the mean NLL of each window's T-1 predictions, the mean over windows, exp.
 
 import type { EngineName, Session } from "../engine/engine.ts";
+import { evenBatch } from "../engine/even_batch.ts";
 import { windows as cutWindows } from "../text/windows.ts";
 import { studentT } from "./student_t.ts";
 
@@ -35,8 +36,8 @@ export interface PerplexityOptions {
 /** A CPU gains nothing from larger products. */
 const BATCH_TOKENS = 2048;
 
-/** Fewer rows leave a GPU's multiprocessors idle between launches. */
-const GPU_BATCH_TOKENS = 8192;
+/** Several passes of a GPU, which has the next one before the last one is read. */
+const GPU_BATCH_TOKENS = 32768;
 
 /**
  * Tokens of the windows that an engine is given in one call; perplexity does
@@ -68,11 +69,10 @@ export async function perplexity(
     options.windowTokens,
     options.tokens === "all" ? ids.length : options.tokens,
   );
-  const batch = options.batch ??
-    Math.max(
-      1,
-      Math.floor((options.batchTokens ?? BATCH_TOKENS) / options.windowTokens),
-    );
+  const most = Math.floor(
+    (options.batchTokens ?? BATCH_TOKENS) / options.windowTokens,
+  );
+  const batch = options.batch ?? evenBatch(windows.length, Math.max(1, most));
   const windowNll: number[] = [];
   options.progress?.(0, windows.length);
   for (let start = 0; start < windows.length; start += batch) {

@@ -52,7 +52,7 @@ const GREEDY = z.object({
 });
 
 const SCORE = z.object({
-  /** Windows of a pass. */
+  /** Windows of a call. */
   batch: z.int().positive(),
   tokensPerSecond: z.number().positive(),
   perplexity: z.number().positive(),

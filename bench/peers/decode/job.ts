@@ -60,7 +60,7 @@ export const REFERENCES = z.object({
   ...(mla === undefined ? {} : { mla }),
 }));
 
-/** Windows that are scored together; the fastest counts. */
+/** Windows that are scored in one call; the fastest counts. */
 export const SCORE_BATCHES = [1, 4, 8, 16];
 
 /** Ids of a ScoreJob's file. */

@@ -191,7 +191,7 @@ function scoreLines({ sides }: DecodeReport): string[] {
   return [
     "",
     formatTable(
-      ["scoring", "windows", "a pass", "tokens/s", "perplexity"],
+      ["scoring", "windows", "a call", "tokens/s", "perplexity"],
       rows,
     ),
   ];

@@ -24,7 +24,7 @@ export interface RmsNormArgs {
   readonly rows: number;
   readonly width: number;
   readonly eps: number;
-  /** Threads of a row; a power of two. @default 256, but 16 on software adapters, where barriers are slow */
+  /** Threads of a row; a power of two. @default up to 256 with two vectors each, but 16 on software adapters, where barriers are slow */
   readonly threads?: number;
 }
 
@@ -37,7 +37,8 @@ export interface RmsNormArgs {
  */
 export function rmsNorm(arena: Arena, args: RmsNormArgs): Dispatch[] {
   const { x, weight, out, rows, width, eps } = args;
-  const threads = args.threads ?? reductionThreads(arena.gpu);
+  const threads = args.threads ??
+    Math.min(reductionThreads(arena.gpu), threadsFor(width));
   const vector = width % 4 === 0 && isAligned(x, 4) && isAligned(out, 4);
   return [dispatchOf(arena, {
     label: `rmsNorm ${rows}x${width}`,
@@ -71,4 +72,9 @@ export function rmsNorm(arena: Arena, args: RmsNormArgs): Dispatch[] {
         (ELEMENT_BYTES[x.element] + ELEMENT_BYTES[out.element]) + 4 * width,
     flops: 4 * rows * width,
   })];
+}
+
+/** Threads of which each has two vectors of a row or more: with fewer, most would idle in the last turn. */
+function threadsFor(width: number): number {
+  return 2 ** Math.max(5, Math.floor(Math.log2(width / 8)));
 }

@@ -6,12 +6,16 @@ import {
   dispatchOf,
   ELEMENT_BYTES,
   linearGrid,
+  type Param,
   readWgsl,
   type View,
 } from "./kernel.ts";
+import { isAligned, rowBinding } from "./row_access.ts";
 
 const SOURCE = readWgsl("rotate_store.wgsl", import.meta.url);
 const THREADS = 64;
+/** Numbers of a vector. */
+const LANES = 4;
 
 /** Heads side by side in a row, and which of their dims rotate. */
 export interface Region {
@@ -85,9 +89,10 @@ export function rotateStore(arena: Arena, args: RotateStoreArgs): Dispatch[] {
       );
     }
   }
-  const queryUnits = query.heads * query.rotaryWidth / 2;
-  const firstUnits = unitsOf(first);
-  const secondUnits = unitsOf(second);
+  const lanes = isWhole(args, regions) ? LANES : 1;
+  const queryUnits = query.heads * query.rotaryWidth / 2 / lanes;
+  const firstUnits = unitsOf(first) / lanes;
+  const secondUnits = unitsOf(second) / lanes;
   const units = queryUnits + firstUnits + secondUnits;
   if (units === 0) return [];
   const rotates = Object.values(regions).some((region) =>
@@ -96,18 +101,24 @@ export function rotateStore(arena: Arena, args: RotateStoreArgs): Dispatch[] {
   const storesFirst = first.to !== undefined && firstUnits > 0;
   const storesSecond = second.to !== undefined && secondUnits > 0;
   const bindings: Record<string, Binding> = {
-    x: { buffer: x.buffer, type: "array<f32>", access: "read_write" },
+    x: rowBinding(x, lanes > 1, "read_write"),
     row_position: read(args.rowPosition, "u32"),
   };
   if (storesFirst || storesSecond) {
     bindings.row_sequence = read(args.rowSequence, "u32");
   }
   if (rotates) {
-    bindings.cosines = read(table.cos, "f32");
-    bindings.sines = read(table.sin, "f32");
+    const number = lanes > 1 ? "vec4<f32>" : "f32";
+    bindings.cosines = read(table.cos, number);
+    bindings.sines = read(table.sin, number);
   }
+  const written = (view: View) => rowBinding(view, lanes > 1, "read_write");
   if (storesFirst) bindings.first_to = written(first.to!);
   if (storesSecond) bindings.second_to = written(second.to!);
+  const storedType = ({ to }: StoredRegion) => {
+    const { element = "f32" } = to ?? {};
+    return lanes > 1 ? `vec4<${element}>` : element;
+  };
   const stored = [first, second].reduce(
     (sum, { to, heads, width }) =>
       sum + (to === undefined ? 0 : heads * width * ELEMENT_BYTES[to.element]),
@@ -127,18 +138,19 @@ export function rotateStore(arena: Arena, args: RotateStoreArgs): Dispatch[] {
       STORES: storesFirst || storesSecond,
       STORES_FIRST: storesFirst,
       STORES_SECOND: storesSecond,
-      FIRST_TYPE: first.to?.element ?? "f32",
-      SECOND_TYPE: second.to?.element ?? "f32",
+      FIRST_TYPE: storedType(first),
+      SECOND_TYPE: storedType(second),
+      LANES: lanes,
     },
     bindings,
     params: {
       rows: { u32: rows },
       capacity: { u32: args.capacity },
-      x_offset: { u32: x.offset },
-      x_stride: { u32: x.stride },
-      ...regionParams("query", query, queryUnits),
-      ...regionParams("first", first, firstUnits),
-      ...regionParams("second", second, secondUnits),
+      x_offset: { u32: x.offset / lanes },
+      x_stride: { u32: x.stride / lanes },
+      ...regionParams("query", query, queryUnits, lanes),
+      ...regionParams("first", first, firstUnits, lanes),
+      ...regionParams("second", second, secondUnits, lanes),
     },
     grid: linearGrid(arena.gpu, Math.ceil(rows * units / THREADS)),
     bytes: rows * (pairs * 16 + stored),
@@ -154,27 +166,48 @@ export function unitsOf(
   return heads * (width - rotaryWidth / 2);
 }
 
-/** A region as the kernel's parameters. */
+/**
+ * A region as the kernel's parameters.
+ *
+ * @param name "query", "first" or "second".
+ * @param region The region.
+ * @param units Threads that a row needs for it.
+ * @param lanes Numbers of a vector, which the others count. @default 1
+ */
 export function regionParams(
   name: string,
   region: StoredRegion,
   units: number,
-) {
+  lanes = 1,
+): Record<string, Param> {
   return {
-    [`${name}_start`]: { u32: region.start },
-    [`${name}_width`]: { u32: region.width },
-    [`${name}_rotary`]: { u32: region.rotaryStart },
-    [`${name}_pairs`]: { u32: region.rotaryWidth / 2 },
+    [`${name}_start`]: { u32: region.start / lanes },
+    [`${name}_width`]: { u32: region.width / lanes },
+    [`${name}_rotary`]: { u32: region.rotaryStart / lanes },
+    [`${name}_pairs`]: { u32: region.rotaryWidth / 2 / lanes },
     [`${name}_units`]: { u32: units },
-    [`${name}_to_offset`]: { u32: region.to?.offset ?? 0 },
-    [`${name}_to_stride`]: { u32: region.to?.stride ?? 0 },
+    [`${name}_to_offset`]: { u32: (region.to?.offset ?? 0) / lanes },
+    [`${name}_to_stride`]: { u32: (region.to?.stride ?? 0) / lanes },
   };
+}
+
+/** Whether vectors of numbers never cross from one part of a row into another. */
+function isWhole(
+  { x, layout }: RotateStoreArgs,
+  regions: Readonly<Record<string, StoredRegion>>,
+): boolean {
+  return isAligned(x, LANES) &&
+    Object.values(regions).every((
+      { start, width, rotaryStart, rotaryWidth, to },
+    ) =>
+      [start, width, rotaryStart, rotaryWidth / 2].every((n) =>
+        n % LANES === 0
+      ) &&
+      (rotaryWidth === 0 || layout === "half") &&
+      (to === undefined || isAligned(to, LANES))
+    );
 }
 
 function read(buffer: GPUBuffer, element: string): Binding {
   return { buffer, type: `array<${element}>`, access: "read" };
-}
-
-function written({ buffer, element }: View): Binding {
-  return { buffer, type: `array<${element}>`, access: "read_write" };
 }

@@ -1,5 +1,6 @@
 // One thread a unit of a row: a rotary pair, or a column that only goes to a
-// cache. All regions are one dispatch, since each dispatch costs a barrier.
+// cache. All regions are one dispatch, since each dispatch costs a barrier. Where all
+// regions allow it, a number is a vector of $LANES, and all columns count vectors.
 
 struct Target { start: u32, width: u32, rotary_start: u32, pairs: u32, unit: u32 }
 
@@ -44,21 +45,22 @@ fn main(
     let s = sines[angle];
     let a = x[x_row + re];
     let b = x[x_row + im];
-    let turned = vec2<f32>(a * c - b * s, b * c + a * s);
-    x[x_row + re] = turned.x;
-    x[x_row + im] = turned.y;
+    let turned_re = a * c - b * s;
+    let turned_im = b * c + a * s;
+    x[x_row + re] = turned_re;
+    x[x_row + im] = turned_im;
 #if STORES_FIRST
     if (unit >= first_unit && unit < second_unit) {
       let at = params.first_to_offset + slot * params.first_to_stride;
-      first_to[at + re] = $FIRST_TYPE(turned.x);
-      first_to[at + im] = $FIRST_TYPE(turned.y);
+      first_to[at + re] = $FIRST_TYPE(turned_re);
+      first_to[at + im] = $FIRST_TYPE(turned_im);
     }
 #end
 #if STORES_SECOND
     if (unit >= second_unit) {
       let at = params.second_to_offset + slot * params.second_to_stride;
-      second_to[at + re] = $SECOND_TYPE(turned.x);
-      second_to[at + im] = $SECOND_TYPE(turned.y);
+      second_to[at + re] = $SECOND_TYPE(turned_re);
+      second_to[at + im] = $SECOND_TYPE(turned_im);
     }
 #end
     return;

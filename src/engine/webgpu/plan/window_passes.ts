@@ -5,6 +5,7 @@ import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import { allocateCache, allocateScratchCache } from "./kv_cache.ts";
 import { type PassPlan, passWork, recordPass } from "./pass_plan.ts";
+import { evenBatch } from "../../even_batch.ts";
 import {
   concatenated,
   groupRows,
@@ -38,9 +39,15 @@ export interface RowHeadKind<H extends RowHead> {
   feed(head: H, range: RowRange): void;
 }
 
+/** A plan serves fewer windows, too, where so large a share of it is of use. */
+const LEAST_USE = 0.8;
+
 /** A recorded pass over whole windows, and its head. */
 interface Recorded {
-  readonly key: string;
+  /** Of the head's kind. */
+  readonly name: string;
+  readonly batch: number;
+  readonly length: number;
   readonly arena: Arena;
   readonly pass: PassPlan;
   readonly head: RowHead;
@@ -78,18 +85,33 @@ export class WindowPasses {
       }
       return results;
     }
-    const each = Math.floor(this.#maxRows / length);
-    for (let first = 0; first < tokens.length; first += each) {
-      const group = tokens.slice(first, first + each);
-      const { pass, head } = this.#record(group.length, length, kind);
-      this.#gpu.write(pass.tokens, 0, concatenated(group));
-      const range = { first, count: group.length, past: 0, length };
-      kind.feed(head, range);
-      const rows = await this.#read(pass, head);
-      const size = length * head.stride;
-      for (const b of group.keys()) {
-        results.push(rows.slice(b * size, (b + 1) * size));
+    const each = evenBatch(tokens.length, Math.floor(this.#maxRows / length));
+    let last = Promise.resolve();
+    let reading: Promise<Float32Array> | undefined;
+    try {
+      for (let first = 0; first < tokens.length; first += each) {
+        const group = tokens.slice(first, first + each);
+        const { pass, head } = this.#record(group.length, length, kind);
+        this.#gpu.write(pass.tokens, 0, concatenated(group));
+        const range = { first, count: group.length, past: 0, length };
+        kind.feed(head, range);
+        reading = this.#read(pass, head);
+        // Told below; until then nobody listens.
+        reading.catch(() => {});
+        // The device has the next pass before the host waits for the last one.
+        await last;
+        const size = length * head.stride;
+        last = reading.then((rows) => {
+          for (const b of group.keys()) {
+            results.push(rows.slice(b * size, (b + 1) * size));
+          }
+        });
       }
+      await last;
+    } catch (error) {
+      // Nothing is under way any more when the caller hears of it.
+      await Promise.allSettled([last, reading]);
+      throw error;
     }
     return results;
   }
@@ -139,9 +161,15 @@ export class WindowPasses {
     length: number,
     kind: RowHeadKind<H>,
   ): Recorded & { readonly head: H } {
-    const key = `${kind.name} ${batch} ${length}`;
-    if (this.#recorded?.key === key) {
-      return this.#recorded as Recorded & { readonly head: H };
+    const { name } = kind;
+    const last = this.#recorded;
+    // The last windows of a text are mostly a few less than the others: what those
+    // before left in the rest of the rows is computed again, and not read.
+    if (
+      last?.name === name && last.length === length && batch <= last.batch &&
+      batch >= LEAST_USE * last.batch
+    ) {
+      return last as Recorded & { readonly head: H };
     }
     this.close();
     const arena = this.#gpu.arena();
@@ -152,7 +180,7 @@ export class WindowPasses {
       const place = { cache, firstSequence: 0 };
       const pass = recordPass(arena, this.#model, layout, place);
       const head = kind.record(arena, pass);
-      const recorded = { key, arena, pass, head };
+      const recorded = { name, batch, length, arena, pass, head };
       this.#recorded = recorded;
       return recorded;
     } catch (error) {

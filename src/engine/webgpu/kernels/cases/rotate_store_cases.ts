@@ -18,6 +18,8 @@ interface Shape {
   readonly query: Region;
   readonly first?: Region & { readonly element: Element };
   readonly second?: Region & { readonly element: Element };
+  /** Whether rows of x begin at vectors of four. @default false */
+  readonly aligned?: boolean;
 }
 
 function region(
@@ -80,6 +82,36 @@ const PARITY: readonly Shape[] = [
     second: { ...region(27, 1, 15, 0, 0), element: "f16" },
   },
   {
+    label: "GQA H 3 G 2 d 8 in vectors",
+    aligned: true,
+    sequences: GQA.sequences,
+    layout: "half",
+    pairs: 4,
+    query: region(0, 3, 8, 0, 8),
+    first: { ...region(24, 2, 8, 0, 8), element: "f32" },
+    second: { ...region(40, 2, 8, 0, 0), element: "f32" },
+  },
+  {
+    label: "8 of 20 dims in vectors, after 8 and 4 others",
+    aligned: true,
+    sequences: [{ past: 2, rows: 9 }, { past: 0, rows: 1 }],
+    layout: "half",
+    pairs: 4,
+    query: region(4, 3, 20, 8, 8),
+    first: { ...region(64, 2, 20, 4, 8), element: "f32" },
+    second: { ...region(104, 1, 12, 0, 0), element: "f16" },
+  },
+  {
+    label: "aligned, but of pairs that are no vectors",
+    aligned: true,
+    sequences: GQA.sequences,
+    layout: "half",
+    pairs: 2,
+    query: region(0, 3, 8, 0, 4),
+    first: { ...region(24, 2, 8, 0, 4), element: "f16" },
+    second: { ...region(40, 2, 8, 0, 0), element: "f32" },
+  },
+  {
     label: "merged queries alone",
     sequences: [{ past: 1, rows: 3 }],
     layout: "interleaved",
@@ -111,11 +143,12 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     ),
   );
   const rows = rowsOf.length;
+  const offset = shape.aligned ? 4 : 3;
   const x = caseRows(arena, random, {
     rows,
     width,
-    offset: 3,
-    stride: padded(width) + 1,
+    offset,
+    stride: padded(width) + (shape.aligned ? 0 : 1),
   });
   // At least one: nothing may be uploaded that is empty.
   const angles = random.normal(Math.max(1, capacity * pairs));
@@ -127,7 +160,8 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     for (const [i, { position }] of rowsOf.entries()) {
       for (let h = 0; h < part.heads; h++) {
         for (let k = 0; k < pairs; k++) {
-          const head = 3 + i * x.view.stride + part.start + h * part.width +
+          const head = offset + i * x.view.stride + part.start +
+            h * part.width +
             part.rotaryStart;
           const re = head + (layout === "half" ? k : 2 * k);
           const im = head + (layout === "half" ? k + pairs : 2 * k + 1);
@@ -147,7 +181,7 @@ function prepare(shape: Shape, arena: Arena, random: CaseRandom) {
     for (const [i, { sequence, position }] of rowsOf.entries()) {
       for (let j = 0; j < columns; j++) {
         stored[(sequence * capacity + position) * columns + j] =
-          expected[3 + i * x.view.stride + part.start + j]!;
+          expected[offset + i * x.view.stride + part.start + j]!;
       }
     }
     const view: View = zeroRows(arena, {

@@ -1,6 +1,7 @@
 // deno task compare A B: two runs beside each other, cell by cell.
 
 import { InputError } from "../base/errors.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import { compareRuns, type Comparison } from "../report/compare.ts";
 import { comparisonCsv } from "../report/compare_csv.ts";
 import {
@@ -152,10 +153,13 @@ function countLine({ pairs, onlyA, onlyB }: Comparison): string {
 }
 
 function violationLine(
-  { variantLabel, contextTokens, reason }: Violation,
+  { variantLabel, contextTokens, load, reason }: Violation,
 ): string {
   const where = contextTokens === undefined ? "" : ` at ${contextTokens}`;
-  return `${paint("failed", "red")}: ${variantLabel}${where}: ${reason}`;
+  const under = load === undefined ? "" : ` (${loadText(load)})`;
+  return `${
+    paint("failed", "red")
+  }: ${variantLabel}${where}${under}: ${reason}`;
 }
 
 if (import.meta.main) await runVerb(compare);

@@ -7,12 +7,13 @@ import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
 
 const HELP = `deno task publish RUN_DIR [options]
 
-Copies the experiment, environment, records, checks, times by stage, summary and
-SVG figures of a run to results/published/<experiment>/, replacing an earlier publication as a
-whole; figures need Chromium or Chrome.
+Copies the experiment, environment, records, checks, times by stage, peers.json,
+summary and SVG figures of a run to results/published/<experiment>/, replacing an
+earlier publication as a whole; figures need Chromium or Chrome.
 
   --out DIR    another folder
-  --partial    also a run of which cells are not measured; the summary says so
+  --partial    also a run of which cells are not measured or files cannot be
+               read; the summary says so
   --help       this text`;
 
 /**

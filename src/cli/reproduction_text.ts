@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { assumedGflops, estimateCells } from "../experiment/estimate.ts";
+import { cellLabel } from "../report/compare_pairs.ts";
 import type { FieldDifference } from "../report/compare_provenance.ts";
 import type { Verdict } from "../report/compare_reproduction.ts";
 import {
@@ -110,7 +111,7 @@ function verdictTable(verdicts: readonly Verdict[]): string {
       "verdict",
     ],
     verdicts.map((one) => [
-      one.variantLabel,
+      cellLabel(one),
       one.measure,
       one.contextTokens === undefined ? "–" : formatNumber(one.contextTokens),
       one.quantity,

@@ -4,6 +4,7 @@
 import { InputError } from "../base/errors.ts";
 import { labelsOf, parseExperiment } from "../experiment/experiment_file.ts";
 import { auditRun } from "../experiment/run_audit.ts";
+import { readPeers } from "../report/load.ts";
 import { loadRuns } from "../report/mod.ts";
 import { experimentNames, readExperimentFile } from "./experiment_source.ts";
 import { refuseOtherInputs } from "./reproduction_plan.ts";
@@ -108,8 +109,11 @@ async function validateRun(
   withInputs: boolean,
 ): Promise<Validation> {
   const { path, ...audit } = await auditRun(await locateRun(name));
+  const peers: string[] = [];
+  await readPeers(path, peers);
   const problems = [
     ...audit.problems,
+    ...peers,
     ...withInputs ? await inputProblems(path) : [],
   ];
   return {

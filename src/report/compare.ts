@@ -2,7 +2,7 @@
 // figures, and why a pair is not like for like.
 
 import { pairedDelta } from "../evaluation/perplexity.ts";
-import type { CellRecord, Measure } from "../experiment/record.ts";
+import type { CellRecord, Load, Measure } from "../experiment/record.ts";
 import { unlikeness, windowUnlikeness } from "./compare_likeness.ts";
 import { pairCells } from "./compare_pairs.ts";
 import { type FieldDifference, provenanceOf } from "./compare_provenance.ts";
@@ -42,6 +42,8 @@ export interface CellPair {
   readonly variantLabel: string;
   readonly measure: Measure;
   readonly contextTokens?: number;
+  /** Of throughput, where there are several. */
+  readonly load?: Load;
   readonly statusA: CellRecord["status"];
   readonly statusB: CellRecord["status"];
   /** Cell ids. */
@@ -58,6 +60,8 @@ export interface LoneCell {
   readonly variantLabel: string;
   readonly measure: Measure;
   readonly contextTokens?: number;
+  /** Of throughput, where there are several. */
+  readonly load?: Load;
   readonly status: CellRecord["status"];
 }
 
@@ -98,11 +102,12 @@ export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
   };
 }
 
-function place({ variantLabel, measure, contextTokens }: CellRecord) {
+function place({ variantLabel, measure, contextTokens, load }: CellRecord) {
   return {
     variantLabel,
     measure,
     ...(contextTokens === undefined ? {} : { contextTokens }),
+    ...(load === undefined ? {} : { load }),
   };
 }
 
@@ -156,6 +161,12 @@ function figuresOf(record: CellRecord): [metric: string, value: number][] {
           [
             "throughput.prefillTokensPerSecond",
             record.metrics.prefillTokensPerSecond,
+          ] satisfies [string, number],
+        ]),
+        ...(record.metrics.requests === undefined ? [] : [
+          [
+            "throughput.outputTokensPerSecond",
+            record.metrics.requests.outputTokensPerSecond,
           ] satisfies [string, number],
         ]),
       ];

@@ -1,6 +1,7 @@
 // A comparison for spreadsheets.
 
 import { csvField } from "../experiment/assemble.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import type { Comparison } from "./compare.ts";
 
 /**
@@ -24,10 +25,16 @@ export function comparisonCsv({ pairs }: Comparison): string {
     "statusA",
     "statusB",
     "unlike",
+    "load",
   ];
   const rows = pairs.flatMap((pair) => {
     const start = [pair.variantLabel, pair.measure, pair.contextTokens];
-    const end = [pair.statusA, pair.statusB, pair.unlike.join("; ")];
+    const end = [
+      pair.statusA,
+      pair.statusB,
+      pair.unlike.join("; "),
+      pair.load === undefined ? undefined : loadText(pair.load),
+    ];
     return pair.differences.length === 0
       ? [[...start, ...Array(8).fill(undefined), ...end]]
       : pair.differences.map(({ metric, a, b, difference, ratio, paired }) => [

@@ -1,6 +1,6 @@
 // Whether two cells measure one thing.
 
-import type { CellRecord } from "../experiment/record.ts";
+import type { CellRecord, ThroughputMetrics } from "../experiment/record.ts";
 import { isObject } from "./load.ts";
 
 /** What a cell's run says of the machine and of the calibration. */
@@ -54,6 +54,7 @@ export function unlikeness(
   if (a.measure === "throughput" && b.measure === "throughput") {
     if (a.metrics !== undefined && b.metrics !== undefined) {
       check("batch", `${a.metrics.batchSize}`, `${b.metrics.batchSize}`);
+      check("workloads", workloadOf(a.metrics), workloadOf(b.metrics));
     }
   }
   if (
@@ -109,6 +110,13 @@ function windowsOf(record: CellRecord) {
   return record.measure === "perplexity" || record.measure === "divergence"
     ? record.metrics
     : undefined;
+}
+
+/** "100 requests of 512 + 512 tokens" */
+function workloadOf({ requests }: ThroughputMetrics): string {
+  if (requests === undefined) return "decode";
+  const { count, inputTokens, outputTokens } = requests;
+  return `${count} requests of ${inputTokens} + ${outputTokens} tokens`;
 }
 
 /** The adapter, else the processor; what is not recorded is equal to nothing known. */

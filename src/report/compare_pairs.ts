@@ -6,6 +6,15 @@ import { loadText } from "../experiment/throughput_measure.ts";
 import { shortHash } from "../experiment/canonical.ts";
 import type { VariantRecord } from "../experiment/record.ts";
 
+/** How a reader tells cells of one measure and context apart: "original · batch 1". */
+export function cellLabel(
+  { variantLabel, load }: Pick<Pairable, "variantLabel" | "load">,
+): string {
+  return load === undefined
+    ? variantLabel
+    : `${variantLabel} · ${loadText(load)}`;
+}
+
 /** What pairing looks at; records and planned cells have it. */
 export interface Pairable {
   /** Id: equal ones are of the same options, inputs and engine. */

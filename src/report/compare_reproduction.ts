@@ -1,6 +1,6 @@
 // Whether a run that was made again gives the figures of the first.
 
-import type { CellRecord, Measure } from "../experiment/record.ts";
+import type { CellRecord, Load, Measure } from "../experiment/record.ts";
 import { pairCells } from "./compare_pairs.ts";
 import {
   type FigureVerdict,
@@ -14,6 +14,8 @@ export interface Verdict extends FigureVerdict {
   readonly variantLabel: string;
   readonly measure: Measure;
   readonly contextTokens?: number;
+  /** Of throughput, where there are several. */
+  readonly load?: Load;
 }
 
 /**
@@ -62,10 +64,11 @@ export function reproductionVerdicts(
   });
 }
 
-function place({ variantLabel, measure, contextTokens }: CellRecord) {
+function place({ variantLabel, measure, contextTokens, load }: CellRecord) {
   return {
     variantLabel,
     measure,
     ...(contextTokens === undefined ? {} : { contextTokens }),
+    ...(load === undefined ? {} : { load }),
   };
 }

@@ -2,6 +2,7 @@
 
 import type { Measure } from "../experiment/record.ts";
 import type { CellPair, Comparison, Difference } from "./compare.ts";
+import { cellLabel } from "./compare_pairs.ts";
 import {
   formatDelta,
   formatNumber,
@@ -117,6 +118,12 @@ const MEASURES: readonly {
         format: formatRate,
         change: RATIO,
       },
+      {
+        metric: "throughput.outputTokensPerSecond",
+        head: "output, tokens/s",
+        format: formatRate,
+        change: RATIO,
+      },
     ],
   },
   {
@@ -182,7 +189,7 @@ export function comparisonSections(
         rows: alone.map(([run, cell]) =>
           text(
             run,
-            cell.variantLabel,
+            cellLabel(cell),
             cell.measure,
             contextText(cell.contextTokens),
             cell.status,
@@ -246,7 +253,7 @@ function pairTable(
     ],
     rows: pairs.map((pair): Row => ({
       cells: [
-        { text: pair.variantLabel },
+        { text: cellLabel(pair) },
         ...pairs.some(({ contextTokens }) => contextTokens !== undefined)
           ? [{ text: contextText(pair.contextTokens) }]
           : [],

@@ -326,7 +326,7 @@ Deno.test("comparisonCsv() has a row a figure, comparisonSections() a table a me
   const figures = comparison.pairs.flatMap(({ differences }) => differences);
   assertEquals(lines.length, figures.length + 1);
   const columns = lines.map((line) => line.split(",").length);
-  assertEquals(new Set(columns), new Set([14]));
+  assertEquals(new Set(columns), new Set([15]));
   const titles = comparisonSections(comparison).map(({ title }) => title);
   for (const title of ["Perplexity", "Cache", "Throughput", "Conversion"]) {
     assert(titles.includes(title), title);

@@ -2,6 +2,7 @@
 // integration.
 
 import { InputError } from "../base/errors.ts";
+import type { Load } from "../experiment/record.ts";
 import { nearestName } from "../text/nearest_name.ts";
 import type { CellPair, Comparison, LoneCell } from "./compare.ts";
 
@@ -17,6 +18,7 @@ export interface Tolerance {
 export interface Violation {
   readonly variantLabel: string;
   readonly contextTokens?: number;
+  readonly load?: Load;
   readonly tolerance: Tolerance;
   /** How much worse; absent where it cannot be told. */
   readonly worseBy?: number;
@@ -35,6 +37,7 @@ const WORSE: Readonly<Record<string, 1 | -1>> = {
   "cache.measuredBytes": 1,
   "throughput.decodeTokensPerSecond": -1,
   "throughput.prefillTokensPerSecond": -1,
+  "throughput.outputTokensPerSecond": -1,
   "conversion.wallSeconds": 1,
   "conversion.calibrationWallSeconds": 1,
   "conversion.keptEnergy": -1,
@@ -121,10 +124,11 @@ export function violations(
   });
 }
 
-function placeOf({ variantLabel, contextTokens }: CellPair | LoneCell) {
+function placeOf({ variantLabel, contextTokens, load }: CellPair | LoneCell) {
   return {
     variantLabel,
     ...(contextTokens === undefined ? {} : { contextTokens }),
+    ...(load === undefined ? {} : { load }),
   };
 }
 

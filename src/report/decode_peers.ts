@@ -36,7 +36,13 @@ interface PeerSpeed {
 export interface DecodePeers {
   readonly date: string;
   readonly commit?: string;
-  readonly settings: { readonly model: string };
+  readonly settings: {
+    readonly model: string;
+    /** Of our weights and cache. */
+    readonly dtype?: string;
+    /** torch's. */
+    readonly peerDevice?: string;
+  };
   readonly gpu?: { readonly name: string; readonly driver: string };
   readonly copyBytesPerSecond?: number;
   readonly rows: readonly {
@@ -55,19 +61,28 @@ export interface DecodePeers {
   }[];
 }
 
+/** Shown in terminals, where control characters are commands. */
+const plain = z.string().regex(/^\P{Cc}*$/u, "has a control character");
+
+const share = z.number().nonnegative();
+
 const speed = z.looseObject({
   seconds: z.number().positive(),
   tokensPerSecond: z.number().positive(),
-  fraction: z.number().nullable().optional(),
-  ratio: z.number().optional(),
-  form: z.string().optional(),
+  fraction: share.nullable().optional(),
+  ratio: share.optional(),
+  form: plain.optional(),
 });
 
 const schema = z.looseObject({
-  date: z.string(),
-  commit: z.string().optional(),
-  settings: z.looseObject({ model: z.string() }),
-  gpu: z.looseObject({ name: z.string(), driver: z.string() }).optional(),
+  date: plain,
+  commit: plain.optional(),
+  settings: z.looseObject({
+    model: plain,
+    dtype: plain.optional(),
+    peerDevice: plain.optional(),
+  }),
+  gpu: z.looseObject({ name: plain, driver: plain }).optional(),
   copyBytesPerSecond: z.number().positive().optional(),
   rows: z.array(z.looseObject({
     case: z.looseObject({
@@ -102,7 +117,7 @@ const LOADS = [
   { id: "peers-one-sequence", title: "one sequence", isOne: true },
   {
     id: "peers-24gib",
-    title: "as many sequences as 24 GiB hold",
+    title: "the largest batch at each context",
     isOne: false,
   },
 ] as const;
@@ -122,7 +137,9 @@ const KINDS: Readonly<Record<Kind, { name: string; dash: string }>> = {
 /** Tokens a second by context of every side, with the limit: a figure a load. */
 export function peerFigures(peers: DecodePeers): Figure[] {
   return LOADS.flatMap(({ id, title, isOne }) => {
-    const rows = peers.rows.filter((row) => (row.case.batch === 1) === isOne);
+    const rows = largest(
+      peers.rows.filter((row) => (row.case.batch === 1) === isOne),
+    );
     const lines = (["mla", "original"] as const).flatMap((kind) =>
       linesOf(rows.filter((row) => row.case.kind === kind), kind)
     );
@@ -156,6 +173,16 @@ export function peerFigures(peers: DecodePeers): Figure[] {
       isNamed: true as const,
     }];
   });
+}
+
+/** A line has one point at a context. */
+function largest(rows: readonly PeerRow[]): PeerRow[] {
+  return rows.filter(({ case: own }, i) =>
+    rows.every(({ case: other }, j) =>
+      other.kind !== own.kind || other.context !== own.context ||
+      other.batch < own.batch || other.batch === own.batch && j >= i
+    )
+  );
 }
 
 interface Line {
@@ -222,9 +249,18 @@ function labelOf({ name, color, symbol, points }: Line): Label[] {
 
 /** Under which conditions the findings were made. */
 export function peerProtocol(peers: DecodePeers): string {
-  const { settings: { model }, gpu, copyBytesPerSecond } = peers;
+  const { settings, gpu, copyBytesPerSecond } = peers;
+  const torch = settings.peerDevice === "cpu"
+    ? "f32, eager kernels on the CPU"
+    : "f16, eager kernels in one CUDA graph";
   return [
-    `Whole decode steps of ${model}, f16, greedy token included; torch: eager kernels in one CUDA graph, its fastest form of attention.`,
+    `Whole decode steps of ${settings.model}, ${
+      settings.dtype ?? "f16"
+    }, greedy token included${
+      sidesOf(peers).includes("torch")
+        ? `; torch: ${torch}, its fastest form of attention`
+        : ""
+    }.`,
     gpu === undefined
       ? ""
       : `One ${gpu.name}, driver ${gpu.driver}, all sides in one run.`,
@@ -234,12 +270,20 @@ export function peerProtocol(peers: DecodePeers): string {
   ].filter((part) => part !== "").join(" ");
 }
 
+/** Sides that were asked for a case, whether or not it went well. */
+function sidesOf({ rows }: Pick<DecodePeers, "rows">) {
+  return SIDES.filter((side) =>
+    rows.some(({ speeds, errors }) =>
+      speeds[side] !== undefined || Object.hasOwn(errors, side)
+    )
+  );
+}
+
 /** Every case: each side's speed, its ratio to torch and its share of the limit. */
 export function peersTable(peers: DecodePeers | undefined): Table {
   const rows = peers?.rows ?? [];
-  const sides = SIDES.filter((side) =>
-    rows.some(({ speeds }) => speeds[side] !== undefined)
-  );
+  const sides = sidesOf({ rows });
+  const hasTorch = sides.includes("torch");
   const right = (head: string, name: string, group?: string): Column => ({
     ...(group === undefined ? {} : { group }),
     head,
@@ -253,7 +297,7 @@ export function peersTable(peers: DecodePeers | undefined): Table {
       right("batch", "batchSize"),
       ...sides.flatMap((side) => [
         right("tokens/s", `${side}TokensPerSecond`, LOOKS[side].name),
-        ...side === "torch"
+        ...side === "torch" || !hasTorch
           ? []
           : [right("to torch", `${side}RatioToTorch`, LOOKS[side].name)],
         right("of the limit", `${side}Fraction`, LOOKS[side].name),
@@ -266,12 +310,15 @@ export function peersTable(peers: DecodePeers | undefined): Table {
         numberCell(row.case.batch, formatNumber),
         ...sides.flatMap((side): TableCell[] => {
           const found = row.speeds[side];
-          const failed = row.errors[side] !== undefined;
+          const failed = found === undefined &&
+            Object.hasOwn(row.errors, side);
           return [
             failed
               ? { text: "failed", value: null }
               : numberCell(found?.tokensPerSecond, formatRate),
-            ...side === "torch" ? [] : [numberCell(found?.ratio, formatRatio)],
+            ...side === "torch" || !hasTorch
+              ? []
+              : [numberCell(found?.ratio, formatRatio)],
             numberCell(
               found?.fraction ?? undefined,
               (value) => value === undefined ? "–" : formatPercent(value, 0),

@@ -2,6 +2,7 @@
 
 import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import {
   formatBytes,
   formatDelta,
@@ -11,6 +12,7 @@ import {
   formatSignificant,
 } from "./format.ts";
 import type { RunData } from "./load.ts";
+import { cellLabel } from "./compare_pairs.ts";
 import { missingOfSelected, notSelectedNote } from "./run_facts.ts";
 import { eachSeed, type Series } from "./series.ts";
 import type { PlannedCell } from "./schema.ts";
@@ -62,10 +64,20 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
   };
 }
 
+function withoutLoad({ label, load }: Series): string {
+  return load === undefined ? label : label.replace(` · ${loadText(load)}`, "");
+}
+
 /** Conversion cost and what the conversion kept, a row a converted variant. */
 export function conversionTable(series: readonly Series[]): Table {
-  const converted = eachSeed(series).filter((one) =>
-    one.conversion !== undefined
+  // One conversion serves every load.
+  const converted = eachSeed(series).filter((one, i, all) =>
+    one.conversion !== undefined &&
+    (one.load === undefined ||
+      all.findIndex(({ conversion, engine }) =>
+          conversion === one.conversion && engine.dtype === one.engine.dtype &&
+          engine.provider === one.engine.provider
+        ) === i)
   );
   const differing = differingOptions(
     converted.map((one) => one.conversion!.resolved),
@@ -98,7 +110,7 @@ export function conversionTable(series: readonly Series[]): Table {
       return {
         series: one,
         cells: [
-          { text: one.label },
+          { text: withoutLoad(one) },
           numberCell(metrics.wallSeconds, formatSeconds),
           metrics.calibrationTokens === 0
             ? { text: "–" }
@@ -182,11 +194,11 @@ export function failedTable(run: RunData): Table {
   };
 }
 
-/** What names a cell: id, label, measure and context. */
+/** What names a cell: id, label with its load, measure and context. */
 function identity(cell: PlannedCell): TableCell[] {
   return [
     { text: cell.cell },
-    { text: cell.variantLabel },
+    { text: cellLabel(cell) },
     { text: cell.measure },
     numberCell(cell.contextTokens, formatNumber),
   ];

@@ -62,6 +62,9 @@ export interface AxisOptions {
   readonly fromZero?: boolean;
 }
 
+/** Powers of ten of a logarithmic axis: beyond, a bound would be zero or infinite. */
+const MOST_DECADES = 307;
+
 /**
  * Makes a plotly axis with a fixed range, since the runtime places labels by it.
  *
@@ -81,6 +84,9 @@ export function axis(options: AxisOptions): Record<string, unknown> {
     ? 0
     : low - span * 0.07;
   high += span * 0.07;
+  if (isLog) {
+    [low, high] = [Math.max(low, -MOST_DECADES), Math.min(high, MOST_DECADES)];
+  }
   const ticks = options.ticks ?? (isLog ? logTicks(10 ** low, 10 ** high) : []);
   return {
     title: { text: options.title },

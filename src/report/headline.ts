@@ -7,6 +7,7 @@ import {
   formatPerplexityError,
   formatRatio,
 } from "./format.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import type { RunData } from "./load.ts";
 import { modelNames } from "./protocol.ts";
 import { contextsOf, mainContext, type Series } from "./series.ts";
@@ -30,20 +31,24 @@ export function headline(series: readonly Series[], run: RunData): string {
   const reductions = others.map((one) => one.cache?.reduction).filter((value) =>
     value !== undefined
   ).sort((a, b) => a - b);
-  const noun = others.length === 1
+  const { variants, loads } = counts(others);
+  const noun = variants === 1
     ? `The conversion of ${model}`
-    : `${countWord(others.length)} variants of ${model}`;
+    : `${countWord(variants)} variants of ${model}`;
+  const under = loads > 1 ? ` under ${loads} loads` : "";
   if (reductions.length > 0) {
     const [low, high] = [reductions[0]!, reductions.at(-1)!];
     const least = formatPercent(low);
     const most = formatPercent(high);
     sentences.push(
-      `${noun} ${others.length === 1 ? "cuts" : "cut"} the KV cache by ${
+      `${noun} ${variants === 1 ? "cuts" : "cut"} the KV cache by ${
         least === most ? most : `between ${least} and ${most}`
       }.`,
     );
   } else {
-    sentences.push(`${noun} ${others.length === 1 ? "was" : "were"} measured.`);
+    sentences.push(
+      `${noun} ${variants === 1 ? "was" : "were"} measured${under}.`,
+    );
   }
 
   const context = mainContext(series);
@@ -103,6 +108,20 @@ export function headline(series: readonly Series[], run: RunData): string {
   return sentences.join(" ");
 }
 
+/** Variants, whatever the load, and the loads under which speed was measured. */
+function counts(
+  series: readonly Series[],
+): { readonly variants: number; readonly loads: number } {
+  const loads = new Set(
+    series.flatMap(({ load }) => load === undefined ? [] : [loadText(load)]),
+  ).size;
+  if (loads === 0) return { variants: series.length, loads: 1 };
+  const names = series.map(({ variant, modelId, engine, runName }) =>
+    JSON.stringify([variant, modelId, engine, runName])
+  );
+  return { variants: new Set(names).size, loads };
+}
+
 /** A lead over the next that few times do not make certain. */
 const CLEAR_LEAD = 1.05;
 
@@ -123,20 +142,24 @@ function speedSentence(
   const ratios = ratiosAt(longest);
   const [first, second] = ratios;
   const where = `At ${formatNumber(longest)} tokens of context`;
+  const { loads, variants } = counts(others);
+  // Ratios of several loads name no fastest: their baselines differ.
   const isClear = second === undefined ||
-    first!.ratio > second.ratio * CLEAR_LEAD;
+    loads === 1 && first!.ratio > second.ratio * CLEAR_LEAD;
   if (isClear) {
     return `${where} ${
       others.length === 1
         ? "it"
-        : `${first!.one.label}, the fastest conversion,`
+        : `${first!.one.label}${loads > 1 ? "" : ", the fastest conversion,"}`
     } decodes at ${formatRatio(first!.ratio)} the baseline’s speed.`;
   }
   const digits = (value: number) => formatNumber(value, value >= 10 ? 0 : 1);
   const [low, high] = [digits(ratios.at(-1)!.ratio), digits(first!.ratio)];
-  return `${where} the conversions decode at about ${
+  return `${where} ${
+    variants === 1 ? "it decodes" : "the conversions decode"
+  } at about ${
     low === high ? high : `${low}× to ${high}`
-  }× the baseline’s speed.`;
+  }× the baseline’s speed${loads > 1 ? " under the same load" : ""}.`;
 }
 
 /** A count in words, capitalized, where there is a word for it. */

@@ -97,7 +97,9 @@ export function throughputByContext(
   const isRequests = shown.every(({ throughput }) =>
     [...throughput.values()].every(({ requests }) => requests !== undefined)
   );
-  const crossover = contexts.length < 2 ? "" : crossoverNote(series);
+  const crossover = contexts.length < 2
+    ? ""
+    : crossoverNote(series, isRequests ? "output" : "decode");
   return {
     id: "throughput-by-context",
     title: isRequests ? "Output speed by context" : "Decoding speed by context",

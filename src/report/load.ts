@@ -272,7 +272,14 @@ async function readChecks(
   }
 }
 
-async function readPeers(
+/**
+ * Reads what `bench decode` found beside a run.
+ *
+ * @param directory The run folder.
+ * @param problems Takes a line where it cannot be used.
+ * @returns Nothing where there is none.
+ */
+export async function readPeers(
   directory: string,
   problems: string[],
 ): Promise<DecodePeers | undefined> {

@@ -47,7 +47,10 @@ export function throughputTable(
       right("step p50, ms", "stepP50Ms"),
       right("step p95, ms", "stepP95Ms"),
       right("times taken", "decodeSamples"),
-      right("weights and cache", "memoryBytes"),
+      {
+        ...right("memory", "memoryBytes"),
+        about: "Weights, cache and, where the engine tells it, scratch",
+      },
     ],
     rows: eachSeed(series).flatMap((one) =>
       [...one.throughput].map(([context, metrics]) => ({

@@ -37,7 +37,9 @@ export function paperSpeeds(
   memoryBudget: string,
   contextTokens: number,
 ): { readonly card: string; original?: number; mla?: number } | undefined {
-  const row = PAPER_TABLE_4[memoryBudget];
+  const row = Object.hasOwn(PAPER_TABLE_4, memoryBudget)
+    ? PAPER_TABLE_4[memoryBudget]
+    : undefined;
   const at = PAPER_CONTEXTS.findIndex((context) => context === contextTokens);
   if (row === undefined || at < 0) return undefined;
   const [original, mla] = [row.original[at], row.mla[at]];

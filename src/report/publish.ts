@@ -35,14 +35,14 @@ const PUBLISHED_NAMES: ReadonlySet<string> = new Set([
 
 /**
  * Publishes a run: experiment.yaml, environment.json, results.jsonl,
- * checks.json, stages.json, summary.md and figures/*.svg, without folders, user or host
+ * checks.json, stages.json, peers.json, summary.md and figures/*.svg, without folders, user or host
  * names. An earlier publication is replaced as a whole, or not at all.
  *
  * @param runDirectory A run folder.
  * @param targetDirectory Where to. @default results/published/<experiment>
- * @param options `partial` allows a run of which planned cells are missing.
+ * @param options `partial` allows a run of which planned cells are missing or files cannot be read.
  * @returns What was written.
- * @throws {InputError} If the run folder cannot be read or is incomplete, or the target holds other files.
+ * @throws {InputError} If the run folder cannot be read, as a whole or in part, or is incomplete, or the target holds other files.
  */
 export async function publishRun(
   runDirectory: string,
@@ -55,6 +55,12 @@ export async function publishRun(
       `Cannot publish ${runDirectory} as ${
         missingCells(loaded)
       }: deno task experiment goes on with them, --partial publishes what is there`,
+    );
+  }
+  const [problem] = loaded.problems;
+  if (problem !== undefined && options.partial !== true) {
+    throw new InputError(
+      `Cannot publish ${runDirectory} as a part of it would be lost: ${problem}; --partial publishes the rest`,
     );
   }
   const names = privateNames(loaded.environments);

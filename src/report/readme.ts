@@ -59,12 +59,20 @@ export async function loadPublished(
   );
   return await Promise.all(names.map(async (name) => ({
     path: `${path}/${name}`,
-    run: await loadRuns([`${root}/${name}`]),
+    run: await loadWhole(`${root}/${name}`),
     figures: (await list(
       `${root}/${name}/figures`,
       (entry) => entry.isFile && entry.name.endsWith(".svg"),
     )).map((file) => file.slice(0, -".svg".length)),
   })));
+}
+
+/** A document must not lose a table because a file behind it is broken. */
+async function loadWhole(directory: string): Promise<RunData> {
+  const run = await loadRuns([directory]);
+  const [problem] = run.problems;
+  if (problem !== undefined) throw new InputError(problem);
+  return run;
 }
 
 /** The published run whose table stands first; undefined where none of those is there. */

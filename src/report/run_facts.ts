@@ -1,6 +1,7 @@
 // What the records say of a run as a whole: its commit, the command that made
 // it, what is not there, and how the device's memory grew.
 
+import { loadText } from "../experiment/throughput_measure.ts";
 import {
   formatBytes,
   formatNumber,
@@ -166,7 +167,11 @@ export function missingLines(run: RunData): string[] {
     ({ variantLabel }) => variantLabel,
   );
   return [...labels].map(([label, cells]) => {
-    const measures = Map.groupBy(cells, ({ measure }) => measure);
+    const measures = Map.groupBy(
+      cells,
+      ({ measure, load }) =>
+        load === undefined ? measure : `${measure} (${loadText(load)})`,
+    );
     const parts = [...measures].map(([measure, own]) => {
       const contexts = own.flatMap(({ contextTokens }) => contextTokens ?? [])
         .sort((a, b) => a - b);

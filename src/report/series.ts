@@ -24,6 +24,8 @@ export interface Series extends Measurements {
   readonly isBaseline: boolean;
   /** Where speed was measured under several loads: this one. */
   readonly load?: Load;
+  /** Where speed was measured under one load that has a memoryBudget: it. */
+  readonly memoryBudget?: string;
   /** Where several runs are compared: the run's name. */
   readonly runName?: string;
   /** Of one calibration seed. */
@@ -62,6 +64,7 @@ export function collectSeries(run: RunData): Series[] {
     }
   }
   const named = baselineName(run);
+  const memoryBudget = onlyBudget(run);
   const drafts = [...groups.values()].map((cells) => {
     const first = cells[0]!;
     const { load } = first;
@@ -92,6 +95,7 @@ export function collectSeries(run: RunData): Series[] {
       engine: first.engine,
       isBaseline,
       ...(first.load === undefined ? {} : { load: first.load }),
+      ...(memoryBudget === undefined ? {} : { memoryBudget }),
       style: styles[index]!,
     };
     const seeds = bySeed(cells).map(([seed, own]): Series => ({
@@ -235,6 +239,14 @@ export function engineName(of: Pick<CellRecord, "engine">): string {
     : `cache ${cacheDtype}`;
   const how = [provider, dtype, cache].filter((part) => part !== undefined);
   return `${name} (${how.join(", ")})`;
+}
+
+/** Records name their load only where there are several. */
+function onlyBudget({ experiment }: RunData): string | undefined {
+  const { measure } = experiment;
+  const throughput = isObject(measure) ? measure["throughput"] : undefined;
+  const budget = isObject(throughput) ? throughput["memoryBudget"] : undefined;
+  return typeof budget === "string" ? budget : undefined;
 }
 
 function baselineName(run: RunData): string {

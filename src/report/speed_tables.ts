@@ -110,14 +110,22 @@ export function kernelsTable(series: readonly Series[]): Table {
             { text: name },
             numberCell(dispatches, formatNumber),
             numberCell(seconds * 1000, formatSignificant),
-            numberCell(seconds / all, (value) => formatPercent(value!, 1)),
-            numberCell(bytes / seconds / 1e9, formatSignificant),
-            numberCell(flops / seconds / 1e12, formatSignificant),
+            numberCell(
+              overTime(seconds, all),
+              (value) => formatPercent(value, 1),
+            ),
+            numberCell(overTime(bytes / 1e9, seconds), formatSignificant),
+            numberCell(overTime(flops / 1e12, seconds), formatSignificant),
           ],
         }));
       })
     ),
   };
+}
+
+/** A rate; none where the device's clock saw no time pass. */
+function overTime(amount: number, seconds: number): number | undefined {
+  return seconds > 0 ? amount / seconds : undefined;
 }
 
 /** What a table of whole requests shows, in sentences. */
@@ -144,9 +152,8 @@ export function requestsTable(series: readonly Series[]): Table {
     const base = baselineOf(one, series);
     return base === undefined ? [] : [{ one, base }];
   });
-  const budgetOf = ({ load, throughput }: Series) =>
-    load?.memoryBudget ??
-      giB([...throughput.values()][0]?.memory?.budgetBytes);
+  const budgetOf = ({ load, memoryBudget }: Series) =>
+    load?.memoryBudget ?? memoryBudget ?? "device";
   return {
     columns: [
       VARIANT,
@@ -203,43 +210,56 @@ export function requestsTable(series: readonly Series[]): Table {
 }
 
 /**
- * From which context on each variant decodes faster than its baseline, in
- * sentences; "" where nothing compares.
+ * From which context on each variant is faster than its baseline, in sentences.
+ *
+ * @param series All series.
+ * @param what Tokens a second that compare: of decoding, or of whole requests.
+ * @returns "" where nothing compares.
  */
-export function crossoverNote(series: readonly Series[]): string {
+export function crossoverNote(
+  series: readonly Series[],
+  what: "decode" | "output" = "decode",
+): string {
+  const ratioAt = (one: Series, base: Series, context: number) =>
+    what === "decode" ? speedup(one, series, context) : ratioOf(
+      one.throughput.get(context)?.requests?.outputTokensPerSecond,
+      base.throughput.get(context)?.requests?.outputTokensPerSecond,
+    );
+  const faster = what === "decode" ? "faster" : "more output a second";
   return series.filter((one) => !one.isBaseline).flatMap((one) => {
     const base = baselineOf(one, series);
     if (base === undefined) return [];
     const speeds = contextsOf([one, base], "throughput").flatMap((context) => {
-      const ratio = speedup(one, series, context);
+      const ratio = ratioAt(one, base, context);
       if (ratio !== undefined) return [{ context, ratio }];
-      // What fits where the baseline does not has no ratio and wins.
+      // What fits where the other does not has no ratio and wins.
       return one.throughput.has(context) && base.outOfMemory.includes(context)
         ? [{ context, ratio: Infinity }]
+        : one.outOfMemory.includes(context) && base.throughput.has(context)
+        ? [{ context, ratio: 0 }]
         : [];
     });
     if (speeds.length < 2) return [];
     const last = speeds.findLastIndex(({ ratio }) => ratio <= 1);
     const first = speeds[last + 1];
-    const best = speeds.filter(({ ratio }) => Number.isFinite(ratio)).toSorted((
-      a,
-      b,
-    ) => b.ratio - a.ratio)[0];
+    const best = speeds.filter(({ ratio }) => ratio > 0 && ratio < Infinity)
+      .toSorted((a, b) => b.ratio - a.ratio)[0];
     const most = best === undefined
       ? ""
       : `, at most ${formatRatio(best.ratio)} at ${formatNumber(best.context)}`;
-    if (first === undefined) {
-      return [
-        `${one.label}: slower than ${base.label} at every context${most}.`,
-      ];
-    }
-    return [
-      last < 0
-        ? `${one.label}: faster than ${base.label} at every context${most}.`
-        : `${one.label}: faster than ${base.label} from ${
-          formatNumber(first.context)
-        } tokens on${most}.`,
-    ];
+    const isEver = speeds.some(({ ratio }) => ratio > 1);
+    const where = first === undefined
+      ? isEver
+        ? `not ${faster} than ${base.label} at ${
+          formatNumber(speeds[last]!.context)
+        } tokens, the longest that compares`
+        : `not ${faster} than ${base.label} at any context`
+      : last < 0
+      ? `${faster} than ${base.label} at every context`
+      : `${faster} than ${base.label} from ${
+        formatNumber(first.context)
+      } tokens on`;
+    return [`${one.label}: ${where}${most}.`];
   }).join(" ");
 }
 
@@ -248,8 +268,4 @@ function ratioOf(
   b: number | undefined,
 ): number | undefined {
   return a === undefined || b === undefined ? undefined : a / b;
-}
-
-function giB(bytes: number | undefined): string {
-  return bytes === undefined ? "device" : `${bytes / 2 ** 30}GiB`;
 }

@@ -62,7 +62,15 @@ export function gemm(arena: Arena, args: GemmArgs): Dispatch[] {
   const { gated = false } = args;
   const input = args.x.element;
   const tile = args.tile ??
-    gemmTile(gpu, { rows, height, width, element, input, gated });
+    gemmTile(gpu, {
+      rows,
+      height,
+      width,
+      element,
+      input,
+      gated,
+      normed: args.next !== undefined,
+    });
   return gemmBy(
     arena,
     args,

@@ -12,6 +12,8 @@ export interface MatrixSize {
   readonly width: number;
   /** Whether rows of W make pairs, of which one number is stored. @default false */
   readonly gated?: boolean;
+  /** Whether the result is normed too: by a dispatch of its own, or by that which adds slices up. @default false */
+  readonly normed?: boolean;
 }
 
 const PROCESSORS = 132;
@@ -28,8 +30,11 @@ const MEMORY_SPEED = 2.95e6;
 const CACHE_SPEED = 4.8e6;
 /** Microseconds from asking for numbers until they are there, under load. */
 const LATENCY = 1.1;
-/** Microseconds that a dispatch takes of itself, and one workgroup's beginning and end. */
-const DISPATCH = 2.2;
+/**
+ * Microseconds that one dispatch more takes of itself, measured in whole steps, where
+ * kernels that differ follow each other; and one workgroup's beginning and end.
+ */
+const DISPATCH = 7;
 const WORKGROUP = 1.2;
 /** Clocks of a processor in a microsecond. */
 const CLOCK = 1700;
@@ -48,8 +53,8 @@ const known = new Map<string, readonly MatrixTile[]>();
  * @returns Tiles, the one that should be fastest first.
  */
 export function matrixTiles(size: MatrixSize): readonly MatrixTile[] {
-  const { rows, height, width, gated = false } = size;
-  const key = [rows, height, width, gated].join();
+  const { rows, height, width, gated = false, normed = false } = size;
+  const key = [rows, height, width, gated, normed].join();
   let tiles = known.get(key);
   if (tiles === undefined) known.set(key, tiles = searched(size));
   return tiles;
@@ -169,7 +174,7 @@ function reads(
  * @returns Microseconds.
  */
 export function matrixCost(tile: MatrixTile, size: MatrixSize): number {
-  const { rows, height, width, gated = false } = size;
+  const { rows, height, width, gated = false, normed = false } = size;
   const { ahead = 1, splits = 1, subgroupDepths = 1 } = tile;
   const down = Math.ceil(rows / tile.rows);
   const along = Math.ceil(height / tile.columns);
@@ -199,9 +204,8 @@ export function matrixCost(tile: MatrixTile, size: MatrixSize): number {
   const matrices = tile.rows * tile.columns / 256 /
     (tile.subgroupRows * tile.subgroupColumns);
   const out = subgroupDepths > 1 ? 0.12 * matrices * turns : 0;
-  const sum = splits > 1
-    ? DISPATCH + 8 * splits * rows * height / CACHE_SPEED
-    : 0;
+  const sum = (splits > 1 || normed ? DISPATCH : 0) +
+    (splits > 1 ? 8 * splits * rows * height / CACHE_SPEED : 0);
   return longest + 0.3 * second + 0.1 * third + 0.02 * steps +
     WORKGROUP * turns + out + sum;
 }

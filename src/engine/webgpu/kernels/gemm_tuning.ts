@@ -36,6 +36,8 @@ export interface GemmSize {
   readonly input?: Element;
   /** Whether rows of W make pairs, of which one number is stored. @default false */
   readonly gated?: boolean;
+  /** Whether the result is normed too, which the sum of slices does on its way. @default false */
+  readonly normed?: boolean;
 }
 
 // Workgroups that fill a large GPU once, and that keep it busy.

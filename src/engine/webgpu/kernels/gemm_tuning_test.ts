@@ -37,12 +37,20 @@ Deno.test("gemmTile() cuts small products into small tiles", () => {
 });
 
 Deno.test("gemmTile() slices products that leave a GPU idle", () => {
-  const splits = (rows: number, height: number, width = 4096) =>
-    gemmTile(gpuOf({}), { rows, height, width, element: "f16" }).splits ?? 1;
+  const splits = (
+    rows: number,
+    height: number,
+    { width = 4096, normed = false } = {},
+  ) =>
+    gemmTile(gpuOf({}), { rows, height, width, element: "f16", normed })
+      .splits ?? 1;
   assertEquals(splits(2048, 12288), 1);
-  assert(splits(30, 4096) > 1);
+  assert(splits(30, 4096, { width: 11008 }) > 1);
   // Too short for more.
-  assertEquals(splits(30, 576, 64), 1);
+  assertEquals(splits(30, 576, { width: 64 }), 1);
+  // The sum takes a dispatch, unless a norm takes it anyway.
+  assertEquals(splits(30, 4096), 1);
+  assert(splits(30, 4096, { normed: true }) > 1);
 });
 
 Deno.test("gemmTile() takes gated products where subgroups have pairs of rows", () => {

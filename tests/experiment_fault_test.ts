@@ -1,6 +1,6 @@
 // What a run does when its engine fails: a lost device, a software adapter.
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { EngineDescription } from "../src/engine/engine.ts";
 import { runPlan } from "../src/experiment/run.ts";
 import type { EngineProcess } from "../src/experiment/run_options.ts";
@@ -118,6 +118,35 @@ Deno.test("runPlan() opens another engine after a lost device, and none after ot
       adapter: "a GPU",
       adapterKind: "gpu",
     });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("runPlan() fails a cell whose record could not be read again, and says which field", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "tiny-fault-" });
+  try {
+    const tiny = await makeTinyRun(folder);
+    const plan = await tinyPlan(tinyYaml(tiny, {
+      engine: "{ name: webgpu }",
+      variants: "[{ method: original }]",
+      measure: "{ contexts: [16, 32], cache: {} }",
+    }));
+    const outcomes: Partial<CellOutcome>[] = [
+      { metrics: { ...METRICS, bytesPerToken: Infinity } },
+      { metrics: METRICS },
+    ];
+    const result = await runPlan(plan, {
+      out: tiny.out,
+      measureRate: false,
+      startEngine: () => engineProcess(outcomes, () => {}),
+    });
+    assertEquals(result.exitCode, 1);
+    assertEquals(result.records.map(({ status }) => status), ["failed", "ok"]);
+    assertStringIncludes(
+      result.records[0]!.error!,
+      "the cell's record as metrics.bytesPerToken is not valid",
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -306,3 +306,40 @@ Deno.test("toCsv() has columns for loads, memory, roofline and requests", () => 
   assertEquals(field("throughput.roofline.fraction"), "0.5");
   assertEquals(field("throughput.requests.outputTokensPerSecond"), "160");
 });
+
+Deno.test("a count for a context that is not measured is refused, whatever its key is", () => {
+  const requests = (countAt: string) => [
+    "measure.throughput.workload=requests",
+    `measure.throughput.requests={ countAt: ${countAt} }`,
+  ];
+  for (const key of ["513", "0512", "abc", "5.12e2"]) {
+    refuses(
+      `measure.throughput.requests.countAt: found "${key}"; allowed: contexts of the measure: 512, 1024`,
+      ...requests(`{ "${key}": 5 }`),
+    );
+  }
+  assertEquals(plan(...requests(`{ 512: 5 }`)).cells.length, 2);
+  const own = "measure.throughput.contexts=[2048]";
+  refuses("contexts of the measure: 2048", own, ...requests(`{ 512: 5 }`));
+});
+
+Deno.test("a budget of nothing, or of more than can be counted, is refused", () => {
+  const digits = "9".repeat(400);
+  for (const size of ["0GiB", "0.1B", "8192TiB", `${digits}TiB`]) {
+    refuses(
+      "measure.throughput.memoryBudget: found ",
+      `measure.throughput.memoryBudget=${size}`,
+    );
+  }
+  refuses(
+    'measure.throughput.memoryBudget[1]: found "0MiB"; allowed: 1 B to 8191 TiB',
+    "measure.throughput.memoryBudget=[24GiB, 0MiB]",
+  );
+});
+
+Deno.test("a batch that no memory holds is refused before it is laid out", () => {
+  refuses(
+    "measure.throughput.batch: found 1000000000",
+    "measure.throughput.batch=1000000000",
+  );
+});

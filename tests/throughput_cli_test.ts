@@ -157,3 +157,30 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name:
+    "no more requests are planned for, and limited, than are served at once",
+  ignore: requirement("deno-gpu").ignore,
+  fn: async () => {
+    const throughput = "measure.throughput";
+    // 64 caches of 32 tokens would not fit, 3 do.
+    const result = await run(
+      `${throughput}.workload=requests`,
+      `${throughput}.requests={ count: 3, samples: 1 }`,
+      `${throughput}.batch=64`,
+      `${throughput}.memoryBudget=1MB`,
+      "measure.contexts=[32]",
+    );
+    assertEquals(result.code, 0, `${result.stdout}\n${result.stderr}`);
+    const cells = timed(result);
+    assertEquals(cells.map(({ metrics }) => metrics.batchSize), [3, 3]);
+    // 2 layers of 2·2·16 and of 24 + 16 numbers of 4 bytes.
+    assertEquals(cells.map(({ metrics }) => metrics.memory!.cacheBytes), [
+      3 * 32 * 512,
+      3 * 32 * 320,
+    ]);
+    // A seeded cache has no prefill, but requests have one.
+    assert(!/ ok /.test(result.stdout), result.stdout);
+  },
+});

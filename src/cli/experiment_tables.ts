@@ -233,7 +233,9 @@ function cellText(
   if (record === undefined) return "–";
   const value = (record.metrics as Record<string, unknown> | undefined)
     ?.[field];
-  return typeof value === "number" ? format(value) : record.status;
+  // A seeded cache has no prefill.
+  const missing = record.metrics === undefined ? record.status : "–";
+  return typeof value === "number" ? format(value) : missing;
 }
 
 function deltaText(record: CellRecord | undefined): string {

@@ -1,6 +1,7 @@
 // Sizes as people write and read them.
 
 import { InputError } from "../base/errors.ts";
+import { excerpt } from "../base/excerpt.ts";
 
 const UNITS: Readonly<Record<string, number>> = {
   B: 1,
@@ -18,19 +19,25 @@ const UNITS: Readonly<Record<string, number>> = {
  * "24GiB" in bytes.
  *
  * @param text A number and a unit.
- * @throws {InputError} If it is not one.
+ * @throws {InputError} If it is not one, less than a byte, or more than can be counted.
  */
 export function parseByteSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([KMGT]?i?B)$/.exec(text);
   const unit = match === null ? undefined : UNITS[match[2]!];
   if (match === null || unit === undefined) {
     throw new InputError(
-      `Cannot read size "${text}": allowed are a number and one of ${
+      `Cannot read size ${excerpt(text)}: allowed are a number and one of ${
         Object.keys(UNITS).join(", ")
       }`,
     );
   }
-  return Math.round(Number(match[1]) * unit);
+  const bytes = Math.round(Number(match[1]) * unit);
+  if (bytes < 1 || !Number.isSafeInteger(bytes)) {
+    throw new InputError(
+      `Cannot use size ${excerpt(text)}: allowed are 1 B to 8191 TiB`,
+    );
+  }
+  return bytes;
 }
 
 /** Bytes with a binary unit, three digits: "1.41 GiB". */

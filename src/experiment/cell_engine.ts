@@ -9,6 +9,7 @@ import { cellRecord, type Outcome } from "./cell_record.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
 import { environmentOf, type GitState } from "./provenance.ts";
 import type { CellRecord, CellStatus } from "./record.ts";
+import { parseCell } from "./record_schema.ts";
 import { type RunFolder, writeAtomically } from "./run_folder.ts";
 import type { EngineProcess, RunEvent, RunOptions } from "./run_options.ts";
 import {
@@ -125,15 +126,21 @@ export class CellEngine {
   record(cell: PlannedCell, started: Date, outcome: Outcome): CellRecord {
     const startSeconds = this.#startSeconds;
     this.#startSeconds = 0;
-    return cellRecord(this.#parts.plan, cell, {
-      ...outcome,
-      started,
-      ...(startSeconds === 0 ? {} : { startSeconds }),
-      ...(this.#engine === undefined ? {} : { engine: this.#engine }),
-      ...(this.#parts.git === undefined
-        ? {}
-        : { commit: this.#parts.git.commit }),
-    });
+    const recordOf = (outcome: Outcome) =>
+      cellRecord(this.#parts.plan, cell, {
+        ...outcome,
+        started,
+        ...(startSeconds === 0 ? {} : { startSeconds }),
+        ...(this.#engine === undefined ? {} : { engine: this.#engine }),
+        ...(this.#parts.git === undefined
+          ? {}
+          : { commit: this.#parts.git.commit }),
+      });
+    const record = recordOf(outcome);
+    const fault = faultOf(record);
+    if (fault === undefined) return record;
+    const { metrics: _metrics, ...rest } = outcome;
+    return recordOf({ ...rest, status: "failed", error: fault });
   }
 
   /** Writes environment.json, once; the caller has the folder to itself. */
@@ -252,5 +259,17 @@ export class CellEngine {
       this.#parts.write(`engine: ${message}`);
       this.#parts.emit({ type: "log", level, message });
     }
+  }
+}
+
+/** Why a measured cell's record could not be read again; it would be lost, and the run seem well. */
+function faultOf(record: CellRecord): string | undefined {
+  if (record.metrics === undefined) return undefined;
+  try {
+    parseCell(JSON.parse(JSON.stringify(record)), "the cell's record");
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return error.message;
   }
 }

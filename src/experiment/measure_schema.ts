@@ -55,12 +55,18 @@ const cache = z.strictObject({
   ),
 });
 
-const batch = z.union([z.literal("auto"), z.int().min(1)]);
+/** More sequences than any memory holds take minutes to be refused. */
+const MOST_SEQUENCES = 1 << 20;
+
+const batch = z.union([
+  z.literal("auto"),
+  z.int().min(1).max(MOST_SEQUENCES),
+]);
 const memoryBudget = z.string().regex(/^\d+(\.\d+)? ?([KMGT]i?)?B$/);
 
 const requests = z.strictObject({
   count: z.int().min(1).default(100).describe("Requests in all"),
-  countAt: z.record(z.string().regex(/^\d+$/), z.int().min(1)).optional()
+  countAt: z.record(z.string(), z.int().min(1)).optional()
     .describe("Another count at a context: { 1024: 1000 }"),
   samples: z.int().min(1).default(5).describe(
     "Places along the generation at which steps are timed; between them the time is linear",

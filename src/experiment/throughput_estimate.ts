@@ -45,7 +45,10 @@ export function estimateThroughput(
   const { batch, memoryBudget } = load ?? loadsOf(measure)[0]!;
   const requests = requestsAt(measure, context);
   const { batchSize, exceeded } = planBatch({
-    batch,
+    // No more requests are served at once than there are.
+    batch: batch === "auto"
+      ? batch
+      : Math.min(batch, requests?.count ?? Infinity),
     ...(memoryBudget === undefined
       ? {}
       : { memoryBudgetBytes: parseByteSize(memoryBudget) }),

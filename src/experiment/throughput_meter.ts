@@ -72,8 +72,12 @@ export async function measureThroughput(
   const theory = await cacheTheory(model, parts.cacheElementBytes);
   const tokens = reachedTokens(measure, contextTokens);
   const requests = requestsAt(measure, contextTokens);
+  // No more requests are served at once than there are.
+  const batch = load.batch === "auto"
+    ? load.batch
+    : Math.min(load.batch, requests?.count ?? Infinity);
   const request = {
-    batch: load.batch,
+    batch,
     ...await budgetOf(parts, load),
     weightBytes: elements.total * elementBytes,
     cacheBytesPerToken: theory.bytesPerToken,
@@ -184,7 +188,7 @@ async function speedOf(
     return await requestThroughput(session, {
       ...common,
       ...requests,
-      batchSize: Math.min(batchSize, requests.count),
+      batchSize,
       prompt: parts.prompt,
       fill: cache === "seeded"
         ? seeded(session, CACHE_SEED)

@@ -15,7 +15,8 @@ import {
   print,
   runVerb,
 } from "./terminal.ts";
-import { testOutcome } from "./test_outcome.ts";
+import { queueOutcome, testFiles } from "./test_queue.ts";
+import { typeScriptIn } from "./typescript_files.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -74,7 +75,10 @@ export async function coverage(args: readonly string[]): Promise<number> {
   const folder = kept ?? await Deno.makeTempDir({ prefix: "transmla-cov-" });
   try {
     await loadAll(folder);
-    const code = await runAll(flags._, folder);
+    const tests = flags._.length > 0 ? flags._ : await testFiles();
+    const { code } = await queueOutcome(tests, {
+      coverageOf: (file) => isCounted(file) ? folder : undefined,
+    });
     const files = await linesOf(folder);
     print();
     print(coverageText(files));
@@ -117,35 +121,10 @@ export function coverageText(files: readonly FileCoverage[]): string {
   ].join("\n");
 }
 
-/** Every test once; ends with the count of all. */
-async function runAll(
-  named: readonly string[],
-  folder: string,
-): Promise<number> {
-  const files = named.length > 0 ? named : (await Promise.all(
-    ["src", "tests", "bench"].map((name) => filesIn(join(ROOT, name))),
-  )).flat().filter(isTest).map((path) => path.slice(ROOT.length));
-  const isCounted = (path: string) =>
-    !NOT_COUNTED.some((pattern) => pattern.test(path));
-  const outcomes = [];
-  for (
-    const [paths, options] of [
-      [files.filter(isCounted), { coverage: folder }],
-      [files.filter((path) => !isCounted(path)), {}],
-    ] as const
-  ) {
-    if (paths.length > 0) outcomes.push(await testOutcome(paths, options));
-  }
-  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
-  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
-  print(`\n${passed} passed, ${failed} failed`);
-  return Math.max(...outcomes.map(({ code }) => code));
-}
-
 /** Files that no test loads would not be in the profiles. */
 async function loadAll(folder: string): Promise<void> {
-  const modules = (await filesIn(join(ROOT, "src")))
-    .filter((path) => !isTest(path));
+  const modules = (await typeScriptIn(join(ROOT, "src")))
+    .filter((path) => !path.endsWith("_test.ts"));
   const script = await Deno.makeTempFile({ suffix: ".ts" });
   try {
     await Deno.writeTextFile(
@@ -169,19 +148,8 @@ async function loadAll(folder: string): Promise<void> {
   }
 }
 
-/** All .ts files, at any depth, in the order of their paths. */
-async function filesIn(folder: string): Promise<string[]> {
-  const files: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    const path = join(folder, name);
-    if (isDirectory) files.push(...await filesIn(path));
-    else if (name.endsWith(".ts")) files.push(path);
-  }
-  return files.sort();
-}
-
-function isTest(path: string): boolean {
-  return path.endsWith("_test.ts");
+function isCounted(test: string): boolean {
+  return !NOT_COUNTED.some((pattern) => pattern.test(test));
 }
 
 async function linesOf(folder: string): Promise<FileCoverage[]> {

@@ -6,11 +6,13 @@
 import { coverage } from "./coverage.ts";
 import { runVerb } from "./terminal.ts";
 import { testOutcome } from "./test_outcome.ts";
+import { queueOutcome, testFiles } from "./test_queue.ts";
 
 const HELP = `deno task test [options] [FILE...]
 
 Runs the tests, then names those that were skipped and what the machine lacks
-for them. TRANSMLA_REQUIRE_ALL=1 makes a skipped test a failure.
+for them. TRANSMLA_REQUIRE_ALL=1 makes a skipped test a failure. Without FILE and
+--filter several files run at once, and each prints when it has ended.
 
   --filter TEXT  only tests whose name has TEXT in it
   --lines SHARE  also measure which lines of src/ they run, as deno task coverage
@@ -33,7 +35,10 @@ export async function runTests(args: readonly string[]): Promise<number> {
   if (args.some((arg) => /^--lines(=|$)/.test(arg))) {
     return await coverage(args);
   }
-  return (await testOutcome(args)).code;
+  const outcome = args.length === 0
+    ? await queueOutcome(await testFiles())
+    : await testOutcome(args);
+  return outcome.code;
 }
 
 if (import.meta.main) await runVerb(runTests);

@@ -26,6 +26,11 @@ export function print(text = ""): void {
   writeAll(Deno.stdout, `${text}\n`);
 }
 
+/** Writes text to standard output as it is. */
+export function printRaw(text: string): void {
+  writeAll(Deno.stdout, text);
+}
+
 /** Writes a line to standard error: progress, notes, errors. */
 export function note(text: string): void {
   writeAll(Deno.stderr, `${text}\n`);

@@ -10,18 +10,20 @@ import { writeTinyFolder } from "./fixtures/tiny_folder.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
+Deno.test("the examples of README.md and mod.ts have the types that they need", async () => {
+  await withFiles(await examples(), async (files) => {
+    await deno("check", [], files);
+  });
+});
+
 Deno.test("the example of README.md runs and prints a perplexity", async () => {
-  const [example] = examplesOf(
-    await Deno.readTextFile(join(ROOT, "README.md")),
-  );
-  const printed = (await run(example!)).trim();
-  assertPerplexity(Number(printed));
+  const [example] = await examples();
+  assertPerplexity(Number(await run(example!)));
 });
 
 Deno.test("the example of mod.ts runs and prints cache and perplexity of both models", async () => {
-  const source = await Deno.readTextFile(join(ROOT, "mod.ts"));
-  const [example] = examplesOf(source.replace(/^ \* ?/gm, ""));
-  const lines = (await run(example!)).trim().split("\n").map((line) =>
+  const [, example] = await examples();
+  const lines = (await run(example!)).split("\n").map((line) =>
     line.match(/^(\d+) numbers a token and layer, perplexity ([\d.]+)$/)
   );
   // 2·G·d = 64; r + m = 24 + 16.
@@ -30,9 +32,8 @@ Deno.test("the example of mod.ts runs and prints cache and perplexity of both mo
 });
 
 Deno.test("the second example of mod.ts runs and prints divergence and agreement", async () => {
-  const source = await Deno.readTextFile(join(ROOT, "mod.ts"));
-  const [, example] = examplesOf(source.replace(/^ \* ?/gm, ""));
-  const match = (await run(example!)).trim()
+  const [, , example] = await examples();
+  const match = (await run(example!))
     .match(/^KL ([\d.]+) nats, top-1 agreement ([\d.]+)$/);
   const [kl, agreement] = [Number(match?.[1]), Number(match?.[2])];
   assert(kl > 0 && kl < 10, `KL is ${kl}`);
@@ -89,29 +90,57 @@ function examplesOf(text: string): string[] {
   return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]!);
 }
 
-async function run(example: string): Promise<string> {
+/** That of README.md and the two of mod.ts. */
+async function examples(): Promise<string[]> {
+  const readme = examplesOf(await Deno.readTextFile(join(ROOT, "README.md")));
+  const source = await Deno.readTextFile(join(ROOT, "mod.ts"));
+  const ofModule = examplesOf(source.replace(/^ \* ?/gm, ""));
+  assertEquals([readme.length, ofModule.length], [1, 2]);
+  return [...readme, ...ofModule];
+}
+
+/** Writes examples as files beside a tiny model, and removes all afterwards. */
+async function withFiles<T>(
+  texts: readonly string[],
+  body: (files: readonly string[]) => Promise<T>,
+): Promise<T> {
   const folder = await Deno.makeTempDir({ prefix: "transmla-example-" });
   try {
     const model = join(folder, "model");
     await writeTinyFolder(model, "llama");
-    const file = join(folder, "example.ts");
-    await Deno.writeTextFile(file, fit(example, model));
-    const { success, stdout, stderr } = await new Deno.Command(
-      Deno.execPath(),
-      {
-        args: ["run", "--check", `--config=${join(ROOT, "deno.json")}`]
-          .concat("--allow-read", "--allow-write", "--allow-env")
-          .concat("--allow-ffi", "--allow-sys", file),
-        cwd: ROOT,
-        env: { NO_COLOR: "1" },
-      },
-    ).output();
-    const said = new TextDecoder().decode(stderr);
-    assert(success, said);
-    return new TextDecoder().decode(stdout);
+    const files = texts.map((_, i) => join(folder, `example-${i}.ts`));
+    for (const [i, file] of files.entries()) {
+      await Deno.writeTextFile(file, fit(texts[i]!, model));
+    }
+    return await body(files);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Types are checked once for all, in a test of its own. */
+function run(example: string): Promise<string> {
+  const permissions = ["read", "write", "env", "ffi", "sys"]
+    .map((name) => `--allow-${name}`);
+  return withFiles(
+    [example],
+    (files) => deno("run", ["--no-check", ...permissions], files),
+  );
+}
+
+/** What it prints, trimmed. */
+async function deno(
+  verb: "check" | "run",
+  options: readonly string[],
+  files: readonly string[],
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [verb, `--config=${join(ROOT, "deno.json")}`, ...options, ...files],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout).trim();
 }
 
 /** Replaces what only fits the example's model; each must be there once. */

@@ -77,9 +77,75 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "tune refuses a file that it could not write before it times anything",
+  ignore,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const out = join(folder, "broken.json");
+      await Deno.writeTextFile(out, "{");
+      const { code, stdout, stderr } = await runVerbTask("tune", [
+        ...TINY,
+        ...["--batches", "1", "--out", out],
+      ], vulkanDriverEnv("deno"));
+      assertEquals([code, stdout], [2, ""]);
+      assertMatch(
+        stderr,
+        /^error: Cannot parse .*broken\.json as it is not JSON/,
+      );
+      assertEquals(await Deno.readTextFile(out), "{");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "what tune has solved when it is interrupted is written",
+  ignore: ignore || Deno.build.os === "windows",
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    const out = join(folder, "table.json");
+    try {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "--quiet", "--no-check", "-A", "src/cli/tune.ts"],
+          // Many sizes: it is not through when the first is written.
+          ...["--software", "--model", "smollm2-135m", "--only", "gemv"],
+          ...["--prefill", "0", "--out", out],
+        ],
+        env: vulkanDriverEnv("deno"),
+        stdin: "null",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      const reader = child.stdout.getReader();
+      // A line is printed before its size is written, the next one after that.
+      let lines = 0;
+      while (lines < 2) {
+        const { value, done } = await reader.read();
+        assert(!done, "tune ended before two sizes");
+        lines += new TextDecoder().decode(value).split("\n").length - 1;
+      }
+      child.kill("SIGINT");
+      await reader.cancel();
+      const { success } = await child.status;
+      assert(!success);
+      const text = await Deno.readTextFile(out);
+      const { kernels } = checkTuningTable(out, JSON.parse(text));
+      assert(Object.keys(kernels["gemv"] ?? {}).length >= 1);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
 Deno.test("tune refuses what it does not know before it opens a GPU", async () => {
   for (
     const [args, message] of [
+      [["--model", "constructor"], /option --model: found constructor; allow/],
+      [["--latent", "123456+64"], /option --latent: found 123456\+64; allowed/],
       [["--model", "llama-9"], /option --model: found llama-9; allowed: llama/],
       [["--only", "gemm,conv"], /option --only: found conv; allowed: gemm, /],
       [["--batches", "0"], /option --batches: found 0; allowed: whole numbers/],

@@ -2,6 +2,7 @@
 // machine, and remembers them for this adapter, its driver and its provider.
 
 import { InputError, UnavailableError } from "../base/errors.ts";
+import { oneLine } from "../base/excerpt.ts";
 import { copyBandwidth } from "../engine/webgpu/device/copy_bandwidth.ts";
 import type { Gpu, GpuProvider } from "../engine/webgpu/device/gpu.ts";
 import { openGpu } from "../engine/webgpu/device/open_gpu.ts";
@@ -27,6 +28,7 @@ import type {
   TunedFamily,
   TuningProblem,
 } from "../engine/webgpu/tuning/tuning_problem.ts";
+import { gpuFault } from "../experiment/gpu_fault.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { MODEL_PRESETS } from "../model/presets.ts";
 import { SYNTHETIC_CONFIGS } from "../model/synthetic.ts";
@@ -39,10 +41,24 @@ import {
   print,
   runVerb,
 } from "./terminal.ts";
-import { rememberTable, tableWith } from "./tuning_file.ts";
+import { checkTableFile, rememberTable, tableWith } from "./tuning_file.ts";
 import { describeCandidates, describeSolved } from "./tuning_text.ts";
 
-const FAMILIES: readonly TunedFamily[] = ["gemm", "gemv", "attention"];
+const FAMILIES: readonly TunedFamily[] = [
+  "gemm",
+  "gemv",
+  "attention",
+  "ahead",
+];
+
+const MODELS: Readonly<Record<string, ModelConfig>> = {
+  ...MODEL_PRESETS,
+  ...Object.fromEntries(
+    Object.entries(SYNTHETIC_CONFIGS).filter(([name]) =>
+      !Object.hasOwn(MODEL_PRESETS, name)
+    ),
+  ),
+};
 
 /** How often sizes that look wrong beside others are measured again at most. */
 const AGAIN = 2;
@@ -55,11 +71,10 @@ then on; TRANSMLA_TUNING=none or =shipped leaves them out. A shape is timed only
 where it gives the same numbers as the default.
 
   --provider NAME     deno or dawn (default: deno)
-  --model NAME,...    ${
-  Object.keys(MODEL_PRESETS).join(", ")
-} (default: llama-2-7b)
+  --model NAME,...    ${Object.keys(MODELS).join(", ")} (default: llama-2-7b)
   --latent R+M        latent attention to tune for, rank and rotary dims (default: 512+64)
-  --only FAMILY,...   gemm, gemv, attention (default: all)
+  --only FAMILY,...   gemm, gemv, attention; ahead: what a merge reads for the
+                      product after it (default: all)
   --batches N,...     sequences decoded together (default: 1,2,4,7,8,15,30,61,122,244)
   --contexts N,...    tokens in their caches (default: 1024,2048,4096,8192,16384,32768)
   --prefill N         rows of a prefill, 0 for none (default: 2048)
@@ -135,6 +150,9 @@ async function tuneAll(
   json: boolean,
 ): Promise<number> {
   const { facts } = gpu;
+  const isKept = out !== undefined || !facts.software;
+  const replaced = isKept ? await checkTableFile(facts, out) : undefined;
+  if (replaced !== undefined) note(replaced);
   const { bytesPerSecond: copy } = await copyBandwidth(gpu);
   note(
     `${facts.provider}: ${facts.name}, a copy moves ${
@@ -143,9 +161,21 @@ async function tuneAll(
   );
   const isLate = () => performance.now() > deadline;
   const watch = await Stopwatch.open(gpu);
+  let path: string | undefined;
+  // Whatever ends the process, the sizes that are solved are kept.
+  const keep = async (solved: readonly SolvedProblem[]) => {
+    if (isKept) path = await rememberTable(tableOf(gpu, solved), facts, out);
+  };
   let solved: readonly SolvedProblem[];
+  let failed: number;
   try {
-    solved = await solveAll(gpu, problems, { watch, isLate, copy, json });
+    ({ solved, failed } = await solveAll(gpu, problems, {
+      watch,
+      isLate,
+      copy,
+      json,
+      keep,
+    }));
   } finally {
     watch.close();
   }
@@ -174,29 +204,41 @@ async function tuneAll(
     note("nothing was tuned");
     return EXIT.failed;
   }
-  if (out === undefined && facts.software) {
-    note("not remembered: software adapters always take the defaults");
-    return EXIT.ok;
-  }
-  note(`written: ${await rememberTable(table, facts, out)}`);
-  return EXIT.ok;
+  note(
+    path === undefined
+      ? "not remembered: software adapters always take the defaults"
+      : `written: ${path}`,
+  );
+  return failed > 0 ? EXIT.failed : EXIT.ok;
 }
 
 async function solveAll(
   gpu: Gpu,
   problems: readonly TuningProblem[],
-  { watch, isLate, copy, json }: {
+  { watch, isLate, copy, json, keep }: {
     readonly watch: Stopwatch;
     readonly isLate: () => boolean;
     readonly copy: number;
     readonly json: boolean;
+    /** Takes all that is solved so far. */
+    readonly keep: (solved: readonly SolvedProblem[]) => Promise<void>;
   },
-): Promise<SolvedProblem[]> {
+): Promise<{ readonly solved: SolvedProblem[]; readonly failed: number }> {
   const solutions = new Map<TuningProblem, Solution>();
+  let failed = 0;
   const all = () =>
     [...solutions].map(([problem, solution]) => ({ problem, solution }));
   const solveOne = async (problem: TuningProblem, first?: Solution) => {
-    const solution = await solve(gpu, problem, watch, isLate);
+    let solution: Solution | undefined;
+    try {
+      solution = await solve(gpu, problem, watch, isLate);
+    } catch (error) {
+      // A device that is lost stays lost; another size may fit or compile.
+      if (gpuFault(error) === "lost") throw error;
+      failed++;
+      note(`failed: ${problem.kernel} ${problem.key}: ${firstLine(error)}`);
+      return;
+    }
     if (solution === undefined) return;
     solutions.set(
       problem,
@@ -206,6 +248,7 @@ async function solveAll(
     const text = first === undefined ? line : `again: ${line}`;
     if (json) note(text);
     else print(text);
+    await keep(all());
   };
   for (const problem of problems) {
     if (isLate()) break;
@@ -217,7 +260,11 @@ async function solveAll(
       await solveOne(problem, solution);
     }
   }
-  return all();
+  return { solved: all(), failed };
+}
+
+function firstLine(error: unknown): string {
+  return oneLine(error instanceof Error ? error.message : String(error));
 }
 
 function tableOf(gpu: Gpu, solved: readonly SolvedProblem[]): TuningTable {
@@ -258,11 +305,10 @@ function settingsOf(flags: Flags): Settings {
   return {
     provider: oneOf("provider", flags["provider"] ?? "deno", ["deno", "dawn"]),
     models: listOf(flags, "model", "llama-2-7b").map((name) => {
-      const config = MODEL_PRESETS[name] ?? SYNTHETIC_CONFIGS[name];
-      if (config !== undefined) return config;
+      if (Object.hasOwn(MODELS, name)) return MODELS[name]!;
       throw new InputError(
         `option --model: found ${name}; allowed: ${
-          Object.keys(MODEL_PRESETS).join(", ")
+          Object.keys(MODELS).join(", ")
         }`,
       );
     }),
@@ -286,12 +332,12 @@ function settingsOf(flags: Flags): Settings {
 }
 
 function latentOf(text: string): readonly [rank: number, rotary: number] {
-  const [, rank, rotary] = /^([1-9]\d*)\+([1-9]\d*)$/.exec(text) ?? [];
+  const [, rank, rotary] = /^([1-9]\d{0,4})\+([1-9]\d{0,4})$/.exec(text) ?? [];
   if (rank !== undefined && rotary !== undefined) {
     return [Number(rank), Number(rotary)];
   }
   throw new InputError(
-    `option --latent: found ${text}; allowed: RANK+ROTARY, as 512+64`,
+    `option --latent: found ${text}; allowed: RANK+ROTARY, each at most 99999, as 512+64`,
   );
 }
 

@@ -3,11 +3,13 @@
 
 import { join } from "node:path";
 import { contentKey } from "../../../base/content_key.ts";
+import { InputError } from "../../../base/errors.ts";
 import { oneLine } from "../../../base/excerpt.ts";
 import { cacheFolder } from "../../../checkpoint/cache_folder.ts";
 import { parseJsonObject } from "../../../checkpoint/strict_json.ts";
 import type { AdapterFacts, Gpu } from "../device/gpu.ts";
 import nvidiaH100 from "./tuned/nvidia_h100.json" with { type: "json" };
+import { checkShapes } from "./tuning_shapes.ts";
 import {
   checkTuningFamily,
   checkTuningTable,
@@ -21,6 +23,9 @@ const VARIABLE = "TRANSMLA_TUNING";
 const SHIPPED: readonly (readonly [name: string, file: unknown])[] = [
   ["nvidia_h100", nvidiaH100],
 ];
+
+/** Of a table: thousands of sizes. */
+const MOST_BYTES = 2 ** 22;
 
 /** A table, and what records call it. */
 export interface NamedTable {
@@ -143,8 +148,9 @@ export function ownTable(
   try {
     const table = checkTuningTable(
       path,
-      parseJsonObject(Deno.readTextFileSync(path), path),
+      parseJsonObject(readSmallFile(path), path),
     );
+    checkShapes(path, table);
     // Two names may make one file name.
     const isSame = table.adapter === facts.name &&
       table.driver === facts.driver && table.provider === facts.provider;
@@ -155,6 +161,19 @@ export function ownTable(
     console.warn(`warning: ${oneLine(reason)}; the table is not used`);
     return undefined;
   }
+}
+
+/** A pipe that nobody writes to, or a device, would never end. */
+function readSmallFile(path: string): string {
+  const { isFile, size } = Deno.statSync(path);
+  if (!isFile || size > MOST_BYTES) {
+    throw new InputError(
+      `Cannot use ${path} as it must be a file of at most ${MOST_BYTES} bytes: ${
+        isFile ? `its size is ${size}` : "it is not a file"
+      }`,
+    );
+  }
+  return Deno.readTextFileSync(path);
 }
 
 /** The cache folder, where it is known and may be read without asking. */

@@ -59,7 +59,9 @@ Deno.test("ownTable() reads the file of the adapter, its driver and its provider
     const path = ownTablePath(FACTS, folder);
     assertStringIncludes(path, "card_r_7_1.2.3_dawn.json");
     await Deno.mkdir(dirname(path));
-    const table = tableOf({ gemv: { k: { threads: 64, subgroups: true } } });
+    const table = tableOf({
+      gemv: { k: { threads: 64, subgroups: true, rows: 1, unroll: 4 } },
+    });
     await Deno.writeTextFile(path, JSON.stringify(table));
     assertEquals(ownTable(FACTS, folder), { name: "own", table });
     assertEquals(ownTable({ ...FACTS, driver: "2" }, folder), undefined);
@@ -94,6 +96,38 @@ Deno.test("ownTable() names file and field of a broken table and does without it
       assertStringIncludes(lines[0]!, path);
       assertStringIncludes(lines[0]!, field);
       assert(!lines[0]!.includes("\n"));
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("ownTable() does without a shape that has no sense, a folder, a device and a large file", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = ownTablePath(FACTS, folder);
+  await Deno.mkdir(dirname(path));
+  const refuses = async (make: () => Promise<void>, reason: string) => {
+    await make();
+    const { lines, value } = warningsOf(() => ownTable(FACTS, folder));
+    assertEquals(value, undefined);
+    assertEquals(lines.length, 1);
+    assertStringIncludes(lines[0]!, path);
+    assertStringIncludes(lines[0]!, reason);
+    await Deno.remove(path, { recursive: true });
+  };
+  try {
+    await refuses(() => {
+      const shape = { subgroups: true, threads: 0, rows: 1, unroll: 1 };
+      const table = tableOf({ gemv: { k: shape } });
+      return Deno.writeTextFile(path, JSON.stringify(table));
+    }, "kernels.gemv.k.threads is wrong");
+    await refuses(() => Deno.mkdir(path), "it is not a file");
+    await refuses(
+      () => Deno.writeTextFile(path, " ".repeat(2 ** 22 + 1)),
+      "its size is 4194305",
+    );
+    if (Deno.build.os !== "windows") {
+      await refuses(() => Deno.symlink("/dev/zero", path), "it is not a file");
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

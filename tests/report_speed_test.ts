@@ -1,31 +1,15 @@
-// Speed in reports: loads side by side, rooflines, whole requests beside the
-// paper's, PyTorch beside us.
+// Speed in reports: loads side by side, rooflines, whole requests beside the paper's.
 
-import {
-  assert,
-  assertEquals,
-  assertRejects,
-  assertStringIncludes,
-} from "@std/assert";
-import { InputError } from "../src/base/errors.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { CellRecord, Load } from "../src/experiment/record.ts";
 import { compareRuns } from "../src/report/compare.ts";
 import { comparisonSections } from "../src/report/compare_tables.ts";
-import {
-  peerFigures,
-  peerProtocol,
-  peersTable,
-} from "../src/report/decode_peers.ts";
 import { headline } from "../src/report/headline.ts";
-import { readPeers, type RunData } from "../src/report/load.ts";
 import {
   collectSeries,
-  loadPublished,
   loadRuns,
   makeFigures,
-  publishRun,
   renderPage,
-  renderReadmeSection,
   renderSummary,
 } from "../src/report/mod.ts";
 import {
@@ -33,137 +17,14 @@ import {
   kernelsTable,
   requestsTable,
 } from "../src/report/speed_tables.ts";
-
-const ONE: Load = { batch: 1 };
-const BUDGET: Load = { batch: "auto", memoryBudget: "24GiB" };
-
-let made = 0;
-
-/** A throughput cell; without a speed it did not fit. */
-function cell(
-  method: "original" | "mla-shape",
-  load: Load,
-  contextTokens: number,
-  speed?: number,
-): CellRecord {
-  const id = String(++made).padStart(16, "0");
-  return {
-    schemaVersion: 1,
-    experiment: "speeds",
-    runId: "0123456789abcdef",
-    cell: id,
-    model: {
-      id: "synthetic:tiny",
-      sha256: "a".repeat(64),
-      modelType: "llama",
-      numHiddenLayers: 2,
-      hiddenSize: 64,
-      numAttentionHeads: 4,
-      numKeyValueHeads: 2,
-      headDim: 16,
-    },
-    variant: { method },
-    variantLabel: method,
-    engine: { name: "webgpu", provider: "dawn", dtype: "f16" },
-    measure: "throughput",
-    contextTokens,
-    load,
-    startedAt: "2026-01-01T00:00:00.000Z",
-    wallSeconds: 1,
-    peakMemoryBytes: 1,
-    ...(speed === undefined
-      ? { status: "oom", error: "weights + cache > 24GiB" }
-      : {
-        status: "ok",
-        metrics: {
-          batchSize: 2,
-          decodeTokensPerSecond: speed,
-          decodeSamples: 2,
-          repetitions: 2,
-          p50Ms: 2000 / speed,
-          p95Ms: 2000 / speed,
-          memoryBytes: 1e9,
-          roofline: {
-            stepBytes: 1e9,
-            copyBytesPerSecond: 3e12,
-            tokensPerSecond: 2 * speed,
-            fraction: 0.5,
-          },
-          kernels: [
-            {
-              name: "gemv qkvProj",
-              dispatches: 2,
-              seconds: 1e-3,
-              bytes: 1e9,
-              flops: 2e9,
-            },
-          ],
-          requests: {
-            count: 100,
-            inputTokens: contextTokens / 2,
-            outputTokens: contextTokens / 2,
-            outputTokensPerSecond: speed / 2,
-            seconds: 10,
-            prefillSeconds: 1,
-            prefillSampledTokens: 1024,
-            sampledSteps: [{ contextTokens, ms: 3 }],
-          },
-        },
-      }),
-  } as unknown as CellRecord;
-}
-
-const CELLS = [
-  cell("original", ONE, 1024, 200),
-  cell("original", ONE, 8192, 100),
-  cell("original", BUDGET, 1024, 400),
-  cell("original", BUDGET, 32768),
-  cell("mla-shape", ONE, 1024, 150),
-  cell("mla-shape", ONE, 8192, 180),
-  cell("mla-shape", BUDGET, 1024, 1600),
-  cell("mla-shape", BUDGET, 32768, 300),
-];
-
-const PEERS = {
-  date: "2026-01-01",
-  commit: "0123456789abcdef",
-  settings: { model: "synthetic:tiny" },
-  gpu: { name: "GPU 9000", driver: "1.2" },
-  copyBytesPerSecond: 3e12,
-  rows: ["original", "mla"].flatMap((kind) =>
-    [1024, 8192].map((context) => ({
-      case: { kind, batch: 1, context },
-      limitSeconds: 0.004,
-      speeds: {
-        torch: { seconds: 0.01, tokensPerSecond: 100, fraction: 0.4, ratio: 1 },
-        dawn: {
-          seconds: 0.005,
-          tokensPerSecond: 200,
-          fraction: 0.8,
-          ratio: 2,
-        },
-      },
-      errors: { deno: "no device" },
-    }))
-  ),
-};
-
-async function withRun(
-  use: (folder: string) => Promise<void>,
-  peers: unknown = PEERS,
-): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(
-      `${folder}/results.jsonl`,
-      CELLS.map((one) => JSON.stringify(one) + "\n").join(""),
-    );
-    await Deno.writeTextFile(`${folder}/peers.json`, JSON.stringify(peers));
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import {
+  BUDGET,
+  cell,
+  CELLS,
+  ONE,
+  withCells,
+  withRun,
+} from "./fixtures/speed_cells.ts";
 
 Deno.test("loadRuns() keeps the cells of every load", async () => {
   await withRun(async (folder) => {
@@ -246,35 +107,6 @@ Deno.test("reports show limits, kernels and PyTorch beside us", async () => {
     // A limit and a line a series.
     assertEquals(speed?.data.length, 8);
   });
-});
-
-Deno.test("renderReadmeSection() has a section on speed where peers or requests were published", async () => {
-  await withRun(async (folder) => {
-    const run = await loadRuns([folder]);
-    const section = renderReadmeSection([
-      {
-        path: "results/published/speeds",
-        run,
-        figures: ["peers-one-sequence"],
-      },
-    ]);
-    assertStringIncludes(section, "### Speed");
-    assertStringIncludes(
-      section,
-      "results/published/speeds/figures/peers-one-sequence.svg",
-    );
-    assertStringIncludes(section, "2.00×");
-  });
-});
-
-Deno.test("a peers.json that is none is a line of problems", async () => {
-  await withRun(async (folder) => {
-    const { problems, peers } = await loadRuns([folder]);
-    assertEquals(peers, undefined);
-    assertEquals(problems.length, 1);
-    assert(!problems[0]!.includes("\n"));
-    assertStringIncludes(problems[0]!, "peers.json");
-  }, { rows: [{ case: { kind: "mha" } }] });
 });
 
 Deno.test("crossoverNote() of a variant that is faster at short contexts only does not call it slower at every one", async () => {
@@ -393,93 +225,6 @@ Deno.test("summaries count variants, not their loads", async () => {
   });
 });
 
-Deno.test("peers.json of our side alone speaks of no torch, and says its element type", async () => {
-  const rows = PEERS.rows.map(({ speeds: { dawn }, ...row }) => ({
-    ...row,
-    speeds: { dawn: { seconds: dawn.seconds, tokensPerSecond: 200 } },
-    errors: {},
-  }));
-  const settings = { model: "synthetic:tiny", dtype: "f32" };
-  await withRun(async (folder) => {
-    const { peers } = await loadRuns([folder]);
-    const protocol = peerProtocol(peers!);
-    assertStringIncludes(protocol, "synthetic:tiny, f32, greedy");
-    assert(!protocol.includes("torch"), protocol);
-    assertEquals(
-      peersTable(peers).columns.map(({ name }) => name),
-      [
-        "shape",
-        "contextTokens",
-        "batchSize",
-        "dawnTokensPerSecond",
-        "dawnFraction",
-      ],
-    );
-  }, { ...PEERS, settings, rows });
-});
-
-Deno.test("a side of peers.json that failed everywhere has a column that says so", async () => {
-  await withRun(async (folder) => {
-    const { peers } = await loadRuns([folder]);
-    const { columns, rows } = peersTable(peers);
-    const at = columns.findIndex(({ name }) => name === "denoTokensPerSecond");
-    assertEquals(rows.map(({ cells }) => cells[at]!.text), [
-      ...Array(4).fill("failed"),
-    ]);
-  });
-});
-
-Deno.test("peerFigures() draws the largest batch of a context, one point each", async () => {
-  const row = (batch: number, tokensPerSecond: number) => ({
-    case: { kind: "mla", batch, context: 1024 },
-    speeds: { dawn: { seconds: 1, tokensPerSecond } },
-    errors: {},
-  });
-  const long = {
-    ...row(2, 30),
-    case: { kind: "mla", batch: 2, context: 8192 },
-  };
-  await withRun(async (folder) => {
-    const { peers } = await loadRuns([folder]);
-    const [figure] = peerFigures(peers!);
-    assertEquals(figure!.data.map((trace) => [trace["x"], trace["y"]]), [
-      [[1024, 8192], [170, 30]],
-    ]);
-  }, { ...PEERS, rows: [row(3, 90), row(17, 170), long] });
-});
-
-Deno.test("control characters of a foreign peers.json reach no terminal", async () => {
-  await withRun(async (folder) => {
-    const { peers, problems } = await loadRuns([folder]);
-    assertEquals(peers, undefined);
-    assertStringIncludes(problems[0]!, "gpu.name");
-    assertStringIncludes(problems[0]!, "control character");
-  }, { ...PEERS, gpu: { name: "GPU\u001b[31m", driver: "1" } });
-});
-
-Deno.test("a broken peers.json stops publishing, the README and a validation of the run", async () => {
-  const broken = { ...PEERS, rows: 5 };
-  await withRun(async (folder) => {
-    const target = `${folder}/published/speeds`;
-    await assertRejects(
-      () => publishRun(folder, target),
-      InputError,
-      "a part of it would be lost",
-    );
-    const problems: string[] = [];
-    assertEquals(await readPeers(folder, problems), undefined);
-    const { files } = await publishRun(folder, target, { partial: true });
-    assert(!files.includes("peers.json"));
-    await Deno.writeTextFile(`${target}/peers.json`, JSON.stringify(broken));
-    await assertRejects(
-      () => loadPublished(`${folder}/published`),
-      InputError,
-      "peers.json as rows is not valid",
-    );
-    assertEquals(problems.length, 1);
-  }, broken);
-});
-
 Deno.test("compareRuns() tells loads apart, compares output, and calls steps and requests unlike", () => {
   const steps = CELLS.map((one) => {
     if (one.metrics === undefined) return one;
@@ -505,24 +250,3 @@ Deno.test("compareRuns() tells loads apart, compares output, and calls steps and
     "workloads: 100 requests of 512 + 512 tokens, decode",
   ]);
 });
-
-/** A run of these cells, with the text of its experiment where it matters. */
-async function withCells(
-  cells: readonly CellRecord[],
-  use: (run: RunData) => void | Promise<void>,
-  experiment?: string,
-): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(
-      `${folder}/results.jsonl`,
-      cells.map((one) => JSON.stringify(one) + "\n").join(""),
-    );
-    if (experiment !== undefined) {
-      await Deno.writeTextFile(`${folder}/experiment.yaml`, experiment);
-    }
-    await use(await loadRuns([folder]));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}

@@ -1,0 +1,138 @@
+// PyTorch beside us: peers.json in a run folder, ours or foreign.
+
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { InputError } from "../src/base/errors.ts";
+import {
+  peerFigures,
+  peerProtocol,
+  peersTable,
+} from "../src/report/decode_peers.ts";
+import { readPeers } from "../src/report/load.ts";
+import {
+  loadPublished,
+  loadRuns,
+  publishRun,
+  renderReadmeSection,
+} from "../src/report/mod.ts";
+import { PEERS, withRun } from "./fixtures/speed_cells.ts";
+
+Deno.test("renderReadmeSection() has a section on speed where peers or requests were published", async () => {
+  await withRun(async (folder) => {
+    const run = await loadRuns([folder]);
+    const section = renderReadmeSection([
+      {
+        path: "results/published/speeds",
+        run,
+        figures: ["peers-one-sequence"],
+      },
+    ]);
+    assertStringIncludes(section, "### Speed");
+    assertStringIncludes(
+      section,
+      "results/published/speeds/figures/peers-one-sequence.svg",
+    );
+    assertStringIncludes(section, "2.00×");
+  });
+});
+
+Deno.test("a peers.json that is none is a line of problems", async () => {
+  await withRun(async (folder) => {
+    const { problems, peers } = await loadRuns([folder]);
+    assertEquals(peers, undefined);
+    assertEquals(problems.length, 1);
+    assert(!problems[0]!.includes("\n"));
+    assertStringIncludes(problems[0]!, "peers.json");
+  }, { rows: [{ case: { kind: "mha" } }] });
+});
+
+Deno.test("peers.json of our side alone speaks of no torch, and says its element type", async () => {
+  const rows = PEERS.rows.map(({ speeds: { dawn }, ...row }) => ({
+    ...row,
+    speeds: { dawn: { seconds: dawn.seconds, tokensPerSecond: 200 } },
+    errors: {},
+  }));
+  const settings = { model: "synthetic:tiny", dtype: "f32" };
+  await withRun(async (folder) => {
+    const { peers } = await loadRuns([folder]);
+    const protocol = peerProtocol(peers!);
+    assertStringIncludes(protocol, "synthetic:tiny, f32, greedy");
+    assert(!protocol.includes("torch"), protocol);
+    assertEquals(
+      peersTable(peers).columns.map(({ name }) => name),
+      [
+        "shape",
+        "contextTokens",
+        "batchSize",
+        "dawnTokensPerSecond",
+        "dawnFraction",
+      ],
+    );
+  }, { ...PEERS, settings, rows });
+});
+
+Deno.test("a side of peers.json that failed everywhere has a column that says so", async () => {
+  await withRun(async (folder) => {
+    const { peers } = await loadRuns([folder]);
+    const { columns, rows } = peersTable(peers);
+    const at = columns.findIndex(({ name }) => name === "denoTokensPerSecond");
+    assertEquals(rows.map(({ cells }) => cells[at]!.text), [
+      ...Array(4).fill("failed"),
+    ]);
+  });
+});
+
+Deno.test("peerFigures() draws the largest batch of a context, one point each", async () => {
+  const row = (batch: number, tokensPerSecond: number) => ({
+    case: { kind: "mla", batch, context: 1024 },
+    speeds: { dawn: { seconds: 1, tokensPerSecond } },
+    errors: {},
+  });
+  const long = {
+    ...row(2, 30),
+    case: { kind: "mla", batch: 2, context: 8192 },
+  };
+  await withRun(async (folder) => {
+    const { peers } = await loadRuns([folder]);
+    const [figure] = peerFigures(peers!);
+    assertEquals(figure!.data.map((trace) => [trace["x"], trace["y"]]), [
+      [[1024, 8192], [170, 30]],
+    ]);
+  }, { ...PEERS, rows: [row(3, 90), row(17, 170), long] });
+});
+
+Deno.test("control characters of a foreign peers.json reach no terminal", async () => {
+  await withRun(async (folder) => {
+    const { peers, problems } = await loadRuns([folder]);
+    assertEquals(peers, undefined);
+    assertStringIncludes(problems[0]!, "gpu.name");
+    assertStringIncludes(problems[0]!, "control character");
+  }, { ...PEERS, gpu: { name: "GPU\u001b[31m", driver: "1" } });
+});
+
+Deno.test("a broken peers.json stops publishing, the README and a validation of the run", async () => {
+  const broken = { ...PEERS, rows: 5 };
+  await withRun(async (folder) => {
+    const target = `${folder}/published/speeds`;
+    await assertRejects(
+      () => publishRun(folder, target),
+      InputError,
+      "a part of it would be lost",
+    );
+    const problems: string[] = [];
+    assertEquals(await readPeers(folder, problems), undefined);
+    const { files } = await publishRun(folder, target, { partial: true });
+    assert(!files.includes("peers.json"));
+    await Deno.writeTextFile(`${target}/peers.json`, JSON.stringify(broken));
+    await assertRejects(
+      () => loadPublished(`${folder}/published`),
+      InputError,
+      "peers.json as rows is not valid",
+    );
+    assertEquals(problems.length, 1);
+  }, broken);
+});

@@ -134,7 +134,8 @@ function splitsNear(
   return [...new Set(near)];
 }
 
-function widthsOf({ heads, groups, value, latent }: DecodeSize) {
+/** Widths of a head's parts, as attentionDecode() takes them. */
+export function widthsOf({ heads, groups, value, latent }: DecodeSize) {
   return latent === undefined
     ? {
       kind: "gqa" as const,
@@ -169,7 +170,8 @@ function columnsOf({ groups, value, latent }: DecodeSize): [number, number] {
     : [latent.rank, latent.rotary];
 }
 
-function formSizeOf(
+/** What decides the form of attention. */
+export function formSizeOf(
   size: DecodeSize,
 ): DecodeFormSize & { secondWidth: number } {
   const { batch, context: capacity, element } = size;

@@ -7,11 +7,8 @@ import type { MatrixTile } from "./gemm_tile.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
 import { latentValuesUse } from "./latent_product.ts";
 import { valueTile } from "./latent_product_tuning.ts";
-import { type ReadAhead, readerParts } from "./read_ahead.ts";
-import { fillTemplate } from "./template.ts";
 
 const SOURCE = readWgsl("attention_merge.wgsl", import.meta.url);
-const READ_AHEAD = readWgsl("read_ahead.wgsl", import.meta.url);
 
 /** Workgroups that keep the processors of a large GPU busy. */
 const BUSY = 132;
@@ -45,8 +42,6 @@ export interface AttentionMergeArgs {
   readonly out: View;
   /** By subgroup matrices, with `up`; false: not by them. @default where the device and the views allow it, for many sequences */
   readonly tile?: MatrixTile | false;
-  /** What idle processors read meanwhile; not by subgroup matrices. @default nothing */
-  readonly ahead?: ReadAhead;
 }
 
 /**
@@ -96,7 +91,6 @@ export function attentionMerge(
   const upBytes = up === undefined
     ? 0
     : up.groups * value * width * ELEMENT_BYTES[up.weight.element];
-  const reader = readerParts(args.ahead, threads, [heads, rowGroups]);
   return [dispatchOf(arena, {
     label: "attention_merge",
     source: SOURCE,
@@ -123,10 +117,6 @@ export function attentionMerge(
       UP_ROWS: upRows,
       MEANS: means,
       UP_AHEAD: Math.min(4, Math.ceil(value4 / lanes)),
-      ...reader.constants,
-      READ_AHEAD: reader.readers > 0
-        ? fillTemplate(READ_AHEAD, reader.constants)
-        : "",
     },
     bindings: {
       partial: {
@@ -137,7 +127,6 @@ export function attentionMerge(
       stats: { buffer: args.stats, type: "array<vec2<f32>>", access: "read" },
       ...(up === undefined ? {} : { up: viewBinding(up.weight, upVector) }),
       out: { ...viewBinding(out, false), access: "read_write" },
-      ...reader.bindings,
     },
     params: {
       batch: { u32: batch },
@@ -152,10 +141,8 @@ export function attentionMerge(
       up_stride: { u32: up?.weight.stride ?? 0 },
       out_offset: { u32: out.offset },
       out_stride: { u32: out.stride },
-      row_groups: { u32: rowGroups },
-      ...reader.params,
     },
-    grid: [heads, rowGroups, sharers + reader.readers],
+    grid: [heads, rowGroups, sharers],
     bytes: batch * heads *
         (splits * (width * ELEMENT_BYTES[partElement] + 8) +
           value * ELEMENT_BYTES[out.element]) + upBytes,

@@ -4,8 +4,7 @@
 // is parallel over splits too: weights by $SEGMENT threads a sequence, parts by $VL
 // threads along columns times $SLICES slices of splits, $AHEAD loads in flight. Where
 // that leaves processors idle, workgroups along z share the rows of the
-// up-projection, and each puts the splits together for itself. Further workgroups
-// along z read ahead what the next product begins with.
+// up-projection, and each puts the splits together for itself.
 
 const LOWEST = -3.0e38;
 
@@ -82,21 +81,11 @@ fn total(lane: u32, value: f32) -> f32 {
   return sum;
 }
 
-#if READS_AHEAD
-$READ_AHEAD
-#end
 @compute @workgroup_size($THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-#if READS_AHEAD
-  if (group.z >= params.sharers) {
-    let reader = ((group.z - params.sharers) * params.row_groups + group.y) * params.heads + group.x;
-    read_ahead(reader * $(THREADS)u + lane);
-    return;
-  }
-#end
   let head = group.x;
   let first_row = group.y * $(ROWS)u;
 

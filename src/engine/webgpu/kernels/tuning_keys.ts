@@ -71,20 +71,6 @@ export function attentionKey(
   return `${attention} ${powerOfTwo(batch)} ${powerOfTwo(context)}`;
 }
 
-/** A merge of decode attention, whatever the context. */
-export interface MergeSize {
-  readonly kind: "mla" | "gqa" | "partialRope";
-  readonly heads: number;
-  /** Columns of a cached value: in latent attention the rank. */
-  readonly width: number;
-  readonly batch: number;
-}
-
-/** The key of what a merge reads ahead. */
-export function mergeKey({ kind, heads, width, batch }: MergeSize): string {
-  return `${kind} ${heads}x${width} ${batch}`;
-}
-
 function powerOfTwo(number: number): number {
   return 2 ** Math.round(Math.log2(Math.max(1, number)));
 }

@@ -9,7 +9,6 @@ import { attentionMerge } from "../kernels/attention_merge.ts";
 import { type DecodeForm, decodeForm } from "../kernels/decode_form.ts";
 import type { View } from "../kernels/kernel.ts";
 import { linear } from "../kernels/linear.ts";
-import { mergeReadsAhead, readAheadSink } from "../kernels/read_ahead.ts";
 import { rotateStore } from "../kernels/rotate_store.ts";
 import type { GpuModel } from "./gpu_model.ts";
 import type { KvCache } from "./kv_cache.ts";
@@ -138,8 +137,6 @@ interface AttentionScratch {
   readonly stats: GPUBuffer;
   /** [B, H·(r+m)], by width. */
   readonly absorbed: (width: number) => View;
-  /** Of what merges read ahead. */
-  readonly sink: GPUBuffer;
 }
 
 function attentionScratch(
@@ -164,7 +161,6 @@ function attentionScratch(
     partial: arena.buffer("attention partial", partial * 4),
     stats: arena.buffer("attention stats", stats * 4),
     absorbed: (width) => view("absorbed query", width),
-    sink: readAheadSink(arena),
   };
 }
 
@@ -250,10 +246,6 @@ function recordAttention(
     });
   const sizes = decodeSizes(form, cache, index);
   const decode = attention.forms[index]!;
-  const { weight } = layer.oProj;
-  const { kind, heads } = form;
-  const merge = { kind, heads, width: sizes.valueWidth, batch };
-  const ahead = mergeReadsAhead(arena.gpu, merge, weight);
   return [
     ...dispatches,
     ...attentionDecode(arena, {
@@ -293,9 +285,6 @@ function recordAttention(
         }
         : {}),
       out: scratch.heads,
-      ...(ahead > 0
-        ? { ahead: { weight, bytes: ahead, sink: attention.sink } }
-        : {}),
     }),
   ];
 }

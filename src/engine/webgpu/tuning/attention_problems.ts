@@ -134,8 +134,7 @@ function splitsNear(
   return [...new Set(near)];
 }
 
-/** Widths of a head's parts, as attentionDecode() takes them. */
-export function widthsOf({ heads, groups, value, latent }: DecodeSize) {
+function widthsOf({ heads, groups, value, latent }: DecodeSize) {
   return latent === undefined
     ? {
       kind: "gqa" as const,
@@ -170,8 +169,7 @@ function columnsOf({ groups, value, latent }: DecodeSize): [number, number] {
     : [latent.rank, latent.rotary];
 }
 
-/** What decides the form of attention. */
-export function formSizeOf(
+function formSizeOf(
   size: DecodeSize,
 ): DecodeFormSize & { secondWidth: number } {
   const { batch, context: capacity, element } = size;

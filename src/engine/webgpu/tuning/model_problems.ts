@@ -3,15 +3,10 @@
 
 import type { ModelConfig } from "../../../model/config.ts";
 import { gemmInput } from "../kernels/gemm_tuning.ts";
-import {
-  fusedStepRows,
-  hasFusedGemv,
-  MOST_GEMV_ROWS,
-} from "../kernels/gemv_tuning.ts";
+import { hasFusedGemv, MOST_GEMV_ROWS } from "../kernels/gemv_tuning.ts";
 import type { Gpu } from "../device/gpu.ts";
 import { type Element, ELEMENT_BYTES } from "../kernels/kernel.ts";
 import { attentionProblem } from "./attention_problems.ts";
-import { mergeProblem } from "./merge_problems.ts";
 import { gemmProblem, gemvProblem } from "./product_problems.ts";
 import type { TuningProblem } from "./tuning_problem.ts";
 
@@ -137,32 +132,22 @@ function stepsOf(
   const used = batch === 1
     ? contexts
     : contexts.filter((context) => context <= most).slice(-2);
-  return used.map((context) => {
-    const size = {
-      heads: numAttentionHeads,
-      groups: numKeyValueHeads,
-      value: headDim,
-      ...(latent && { latent }),
-      element,
-      batch,
-      context,
-    };
-    const attention: Part = {
-      times: numHiddenLayers,
-      problem: (share) => attentionProblem(size, share),
-    };
-    const merge: Part = {
+  return used.map((context) => [
+    ...productParts(gpu, scope, batch, latent),
+    {
       times: numHiddenLayers,
       problem: (share) =>
-        mergeProblem({ ...size, hiddenSize: config.hiddenSize }, share),
-    };
-    return [
-      ...productParts(gpu, scope, batch, latent),
-      attention,
-      // Before a gemm() there is nothing to win: it does not wait for the memory.
-      ...(batch <= fusedStepRows(gpu, element) ? [merge] : []),
-    ];
-  });
+        attentionProblem({
+          heads: numAttentionHeads,
+          groups: numKeyValueHeads,
+          value: headDim,
+          ...(latent && { latent }),
+          element,
+          batch,
+          context,
+        }, share),
+    },
+  ]);
 }
 
 /** Dispatches around a product where gemv() does not do their work. */

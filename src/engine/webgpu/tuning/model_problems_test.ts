@@ -24,12 +24,9 @@ Deno.test("modelProblems() has both products of few rows, and gates where matric
       "attention_decode gqa 32/32x128 1 8192",
       "attention_decode mla 32/1x512 32 1024",
       "attention_decode mla 32/1x512 32 8192",
-      "read_ahead mla 32x512 1",
-      "read_ahead gqa 32x128 4",
     ]
   ) assert(keys.includes(key), key);
   assert(!keys.some((key) => key.startsWith("gemv 30x")));
-  assert(!keys.some((key) => key.startsWith("read_ahead") && / 30$/.test(key)));
   assertEquals(new Set(keys).size, keys.length);
   const plain = keysOf(gpuWith({ subgroupMatrix: false }));
   assert(!plain.includes("gemm f16 32x22016x4096 gated"));

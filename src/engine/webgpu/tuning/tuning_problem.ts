@@ -14,7 +14,7 @@ import {
 import type { TunedShape } from "../kernels/tuning_table.ts";
 
 /** Families of kernels that have shapes. */
-export type TunedFamily = "gemm" | "gemv" | "attention" | "ahead";
+export type TunedFamily = "gemm" | "gemv" | "attention";
 
 /** A product of x [rows, width] with W [height, width] in the steps of a model. */
 export interface TunedProduct {

@@ -6,10 +6,8 @@ import { type MatrixTile, tileName } from "../gemm_tile.ts";
 import { fitsProduct } from "../latent_product.ts";
 import { valueTiles } from "../latent_product_tuning.ts";
 import { MERGE_BENCH } from "./attention_merge_bench_cases.ts";
-import { caseMatrix } from "./case_matrix.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
 import { type Element, padded } from "../kernel.ts";
-import { readAheadSink } from "../read_ahead.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
 
 /** Sizes of a case. */
@@ -32,8 +30,6 @@ export interface MergeShape {
   };
   /** By subgroup matrices: x is rounded to halves. */
   readonly tile?: MatrixTile;
-  /** Bytes read ahead of a product, which change nothing. */
-  readonly aheadBytes?: number;
 }
 
 /** Makes the dispatches under test. */
@@ -101,24 +97,6 @@ const PARITY: readonly MergeShape[] = [
     means: true,
     outElement: "f16",
     up: { ...UP, element: "f16" },
-  },
-  {
-    label: "width 8, 2 splits, 30000 bytes ahead",
-    batch: 3,
-    heads: 2,
-    splits: 2,
-    width: 8,
-    aheadBytes: 30000,
-  },
-  {
-    label: "means, up, width 40, 9 splits, 16 bytes ahead",
-    batch: 1,
-    heads: 3,
-    splits: 9,
-    width: 40,
-    means: true,
-    up: UP,
-    aheadBytes: 16,
   },
   {
     label: "up f16, width 13",
@@ -229,16 +207,6 @@ function prepare(
       }
     }
   }
-  const { aheadBytes } = shape;
-  const ahead = aheadBytes === undefined ? undefined : {
-    weight: caseMatrix(arena, random, {
-      rows: aheadBytes / 16,
-      columns: 4,
-      element: "f32",
-    }).matrix,
-    bytes: aheadBytes,
-    sink: readAheadSink(arena),
-  };
   const dispatches = merge(arena, {
     partial: partial.view.buffer,
     stats: arena.upload("stats", stats),
@@ -259,7 +227,6 @@ function prepare(
     out,
     // Never what the device would choose: each form has its own tolerance.
     tile: shape.tile ?? false,
-    ...(ahead === undefined ? {} : { ahead }),
   });
   return {
     dispatches,

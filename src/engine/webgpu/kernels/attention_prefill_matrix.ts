@@ -45,7 +45,10 @@ export type MatrixPrefillViews =
     "value" | "values" | "valueGroupStride" | "out" | "lse" | "tileRows"
   >;
 
-/** In order of preference: the first that fits is taken. */
+/** Columns of keys and values from which many subgroups share a tile of them best. */
+const WIDE = 192;
+
+/** In order of preference where rows are narrow: the first that fits is taken. */
 export const MATRIX_PREFILL_SHAPES: readonly MatrixPrefillShape[] = [
   { subgroups: 4, rowBlocks: 1, keys: 32 },
   { subgroups: 4, rowBlocks: 2, keys: 32 },
@@ -70,7 +73,11 @@ export function matrixPrefillShape(
   if (!fitsViews(views)) return undefined;
   const key = `${views.nope}+${views.rotary} ${views.value}`;
   const found = tuned<MatrixPrefillShape>(gpu, "attention_prefill_matrix", key);
-  return [...(found === undefined ? [] : [found]), ...MATRIX_PREFILL_SHAPES]
+  const isWide = views.nope + views.rotary + views.value >= WIDE;
+  const shapes = isWide
+    ? MATRIX_PREFILL_SHAPES.toSorted((a, b) => b.subgroups - a.subgroups)
+    : MATRIX_PREFILL_SHAPES;
+  return [...(found === undefined ? [] : [found]), ...shapes]
     .find((shape) => fitsMatrixPrefill(gpu, views, shape));
 }
 

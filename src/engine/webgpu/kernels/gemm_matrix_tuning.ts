@@ -30,11 +30,8 @@ const MEMORY_SPEED = 2.95e6;
 const CACHE_SPEED = 4.8e6;
 /** Microseconds from asking for numbers until they are there, under load. */
 const LATENCY = 1.1;
-/**
- * Microseconds that one dispatch more takes of itself, measured in whole steps, where
- * kernels that differ follow each other; and one workgroup's beginning and end.
- */
-const DISPATCH = 7;
+/** Microseconds that a dispatch takes of itself, and one workgroup's beginning and end. */
+const DISPATCH = 2.2;
 const WORKGROUP = 1.2;
 /** Clocks of a processor in a microsecond. */
 const CLOCK = 1700;

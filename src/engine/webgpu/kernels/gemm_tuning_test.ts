@@ -49,8 +49,8 @@ Deno.test("gemmTile() slices products that leave a GPU idle", () => {
   // Too short for more.
   assertEquals(splits(30, 576, { width: 64 }), 1);
   // The sum takes a dispatch, unless a norm takes it anyway.
-  assertEquals(splits(30, 4096), 1);
-  assert(splits(30, 4096, { normed: true }) > 1);
+  assertEquals(splits(15, 4096), 1);
+  assert(splits(15, 4096, { normed: true }) > 1);
 });
 
 Deno.test("gemmTile() takes gated products where subgroups have pairs of rows", () => {

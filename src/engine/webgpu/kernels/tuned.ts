@@ -9,6 +9,7 @@ import { cacheFolder } from "../../../checkpoint/cache_folder.ts";
 import { parseJsonObject } from "../../../checkpoint/strict_json.ts";
 import type { AdapterFacts, Gpu } from "../device/gpu.ts";
 import nvidiaH100 from "./tuned/nvidia_h100.json" with { type: "json" };
+import nvidiaH200 from "./tuned/nvidia_h200.json" with { type: "json" };
 import { checkShapes } from "./tuning_shapes.ts";
 import {
   checkTuningFamily,
@@ -20,7 +21,10 @@ import {
 /** Which tables count: "all" (the default), "shipped" or "none". */
 const VARIABLE = "TRANSMLA_TUNING";
 
+/** In order of precedence. */
 const SHIPPED: readonly (readonly [name: string, file: unknown])[] = [
+  // What differs from an H100: its memory is 1.4 times as fast.
+  ["nvidia_h200", nvidiaH200],
   ["nvidia_h100", nvidiaH100],
 ];
 

@@ -4,7 +4,7 @@
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import { isVector, viewBinding } from "./attention_views.ts";
 import { dispatchOf, ELEMENT_BYTES, readWgsl, type View } from "./kernel.ts";
-import type { Region } from "./rotate_store.ts";
+import type { Region } from "./row_units.ts";
 
 const SOURCE = readWgsl("absorb.wgsl", import.meta.url);
 

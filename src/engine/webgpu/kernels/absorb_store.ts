@@ -15,21 +15,20 @@ import {
 } from "./kernel.ts";
 import { latentKeysUse } from "./latent_product.ts";
 import { keyTile } from "./latent_product_tuning.ts";
-import {
-  regionParams,
-  rotateStore,
-  type RotateStoreArgs,
-  type StoredRegion,
-  unitsOf,
-} from "./rotate_store.ts";
+import { rotateStore } from "./rotate_store.ts";
 import { isAligned } from "./row_access.ts";
+import {
+  ROW_UNITS,
+  rowUnits,
+  type RowUnitsArgs,
+  type StoredRegion,
+} from "./row_units.ts";
 
 const SOURCE = readWgsl("absorb_store.wgsl", import.meta.url);
-const UNITS = readWgsl("absorb_units.wgsl", import.meta.url);
 
 /** What absorbStore() takes: a row a sequence, so that rowSequence is 0, 1, .... x is not changed where one dispatch does it all. */
 export type AbsorbStoreArgs =
-  & RotateStoreArgs
+  & RowUnitsArgs
   & AbsorbArgs
   & {
     readonly first: StoredRegion;
@@ -115,63 +114,36 @@ function paddedNope(nope: number, { slices, ahead }: AbsorbShape): number {
 
 /** What both forms have: rotary dims and the cache, units of a row of their own. */
 function storesOf(args: AbsorbStoreArgs) {
-  const { x, rows, query, groups, keyUp, rank, out, table } = args;
-  const { first, second } = args;
+  const { rows, query, groups, keyUp, rank, out } = args;
   const rotary = query.rotaryWidth;
   const nope = query.width - rotary;
-  const queryUnits = query.heads * rotary / 2;
-  const firstUnits = unitsOf(first);
-  const secondUnits = unitsOf(second);
-  const rotates = [query, first, second].some(({ rotaryWidth }) =>
-    rotaryWidth > 0
-  );
-  const storesFirst = first.to !== undefined && firstUnits > 0;
-  const storesSecond = second.to !== undefined && secondUnits > 0;
-  const bindings: Record<string, Binding> = {
-    x: readOnly(x.buffer, "f32"),
-    out: { buffer: out.buffer, type: "array<f32>", access: "read_write" },
-    row_position: readOnly(args.rowPosition, "u32"),
-  };
-  if (rotates) {
-    bindings.cosines = readOnly(table.cos, "f32");
-    bindings.sines = readOnly(table.sin, "f32");
-  }
-  if (storesFirst) bindings.first_to = written(first.to!);
-  if (storesSecond) bindings.second_to = written(second.to!);
-  const stored = [first, second].reduce(
-    (sum, { to, heads, width }) =>
-      sum + (to === undefined ? 0 : heads * width * ELEMENT_BYTES[to.element]),
-    0,
+  const { units, constants, bindings, params, storedBytes } = rowUnits(
+    args,
+    false,
   );
   return {
-    source: UNITS,
-    units: queryUnits + firstUnits + secondUnits,
-    constants: {
-      ROTATES: rotates,
-      HALF: args.layout === "half",
-      STORES_FIRST: storesFirst,
-      STORES_SECOND: storesSecond,
-      FIRST_TYPE: first.to?.element ?? "f32",
-      SECOND_TYPE: second.to?.element ?? "f32",
+    source: ROW_UNITS,
+    units,
+    constants,
+    bindings: {
+      ...bindings,
+      out: {
+        buffer: out.buffer,
+        type: "array<f32>",
+        access: "read_write",
+      } satisfies Binding,
     },
-    bindings,
     params: {
-      rows: { u32: rows },
+      ...params,
       heads: { u32: query.heads },
       rank: { u32: rank },
-      capacity: { u32: args.capacity },
-      x_offset: { u32: x.offset },
-      x_stride: { u32: x.stride },
       nope_at: { u32: query.rotaryStart === 0 ? rotary : 0 },
       out_offset: { u32: out.offset },
       out_stride: { u32: out.stride },
       rotary_to: { u32: args.latentFirst ? rank : 0 },
-      ...regionParams("query", query, queryUnits),
-      ...regionParams("first", first, firstUnits),
-      ...regionParams("second", second, secondUnits),
     },
     bytes: groups * nope * rank * ELEMENT_BYTES[keyUp.element] +
-      rows * (4 * query.heads * (query.width + rank + rotary) + stored),
+      rows * (4 * query.heads * (query.width + rank + rotary) + storedBytes),
     flops: 2 * rows * query.heads * nope * rank,
   };
 }
@@ -232,8 +204,4 @@ function oneDispatch(
 
 function readOnly(buffer: GPUBuffer, element: string): Binding {
   return { buffer, type: `array<${element}>`, access: "read" };
-}
-
-function written({ buffer, element }: View): Binding {
-  return { buffer, type: `array<${element}>`, access: "read_write" };
 }

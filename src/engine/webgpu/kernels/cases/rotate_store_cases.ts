@@ -4,7 +4,8 @@ import type { Arena } from "../../device/gpu.ts";
 import { caseRows, zeroRows } from "./case_rows.ts";
 import { type Element, padded, type View } from "../kernel.ts";
 import type { CaseRandom, KernelCase, KernelEntry } from "./kernel_case.ts";
-import { type Region, rotateStore } from "../rotate_store.ts";
+import { rotateStore } from "../rotate_store.ts";
+import type { Region } from "../row_units.ts";
 
 interface Shape {
   readonly label: string;

@@ -1,5 +1,6 @@
-// Units of a row as in rotate_store, of latent attention: a rotary pair, which goes
-// out with its query or to a cache, or a column that only goes to a cache.
+// Units of a row of projections: a rotary pair, or a column that only goes to a cache.
+// Pairs are rotated in place, or where queries go out elsewhere, out with them. Where
+// all regions allow it, a number is a vector of $LANES, and all columns count vectors.
 
 struct Target { start: u32, width: u32, rotary_start: u32, pairs: u32, unit: u32 }
 
@@ -12,12 +13,18 @@ fn rotate_or_store(row: u32, unit: u32) {
   } else if (unit >= first_unit) {
     to = Target(params.first_start, params.first_width, params.first_rotary, params.first_pairs, unit - first_unit);
   }
-  // Of the query only pairs are units: its other columns are mapped.
+  // Of the query only pairs are units: its other columns stay, or are mapped.
   let per_head = select(to.width - to.pairs, to.pairs, unit < first_unit);
   let head = to.unit / per_head;
   let k = to.unit % per_head;
+#if STORES
+#if IN_PLACE
+  let slot = row_sequence[row] * params.capacity + row_position[row];
+#else
   // A row a sequence, in order.
   let slot = row * params.capacity + row_position[row];
+#end
+#end
   let x_row = params.x_offset + row * params.x_stride + to.start;
 #if ROTATES
   if (k < to.pairs) {
@@ -35,24 +42,30 @@ fn rotate_or_store(row: u32, unit: u32) {
     let s = sines[angle];
     let a = x[x_row + re];
     let b = x[x_row + im];
-    let turned = vec2<f32>(a * c - b * s, b * c + a * s);
+    let turned_re = a * c - b * s;
+    let turned_im = b * c + a * s;
+#if IN_PLACE
+    x[x_row + re] = turned_re;
+    x[x_row + im] = turned_im;
+#else
     if (unit < first_unit) {
       let at = params.out_offset + row * params.out_stride + head * (params.rank + 2u * to.pairs) + params.rotary_to;
-      out[at + re_dim] = turned.x;
-      out[at + im_dim] = turned.y;
+      out[at + re_dim] = turned_re;
+      out[at + im_dim] = turned_im;
     }
+#end
 #if STORES_FIRST
     if (unit >= first_unit && unit < second_unit) {
       let at = params.first_to_offset + slot * params.first_to_stride;
-      first_to[at + re] = $FIRST_TYPE(turned.x);
-      first_to[at + im] = $FIRST_TYPE(turned.y);
+      first_to[at + re] = $FIRST_TYPE(turned_re);
+      first_to[at + im] = $FIRST_TYPE(turned_im);
     }
 #end
 #if STORES_SECOND
     if (unit >= second_unit) {
       let at = params.second_to_offset + slot * params.second_to_stride;
-      second_to[at + re] = $SECOND_TYPE(turned.x);
-      second_to[at + im] = $SECOND_TYPE(turned.y);
+      second_to[at + re] = $SECOND_TYPE(turned_re);
+      second_to[at + im] = $SECOND_TYPE(turned_im);
     }
 #end
     return;

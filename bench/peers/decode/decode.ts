@@ -3,7 +3,6 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { InputError } from "../../../src/base/errors.ts";
 import { EXIT, note, print } from "../../../src/cli/terminal.ts";
 import { nvidiaGpu } from "../../../src/engine/webgpu/device/nvidia.ts";
 import type { GpuProvider } from "../../../src/engine/webgpu/device/gpu.ts";
@@ -34,6 +33,7 @@ import {
   HELP,
   parseSettings,
 } from "./settings.ts";
+import { killProcesses, lastLine, startProcess } from "./process.ts";
 import { runSide, type SideProcess } from "./side.ts";
 
 /** Steps of each form of torch's attention. */
@@ -56,11 +56,30 @@ export async function benchDecode(args: readonly string[]): Promise<number> {
   }
   if (settings.out !== undefined) await checkWritable(settings.out);
   const folder = await Deno.makeTempDir({ prefix: "transmla-decode-" });
+  const run = new DecodeRun(settings, folder);
+  const interrupt = () => {
+    killProcesses();
+    // Weights for the other side may lie there.
+    Deno.removeSync(folder, { recursive: true });
+    note(
+      run.isWritten
+        ? `interrupted; cases that were done are in ${settings.out}`
+        : settings.out === undefined
+        ? "interrupted; --out FILE keeps what was measured"
+        : "interrupted before anything was measured",
+    );
+    Deno.exit(EXIT.interrupted);
+  };
+  const signals = Deno.build.os === "windows"
+    ? ["SIGINT"] as const
+    : ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
   try {
-    const report = await new DecodeRun(settings, folder).run();
+    const report = await run.run();
     print(describeDecode(report));
     return isComplete(report) ? EXIT.ok : EXIT.failed;
   } finally {
+    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
     await Deno.remove(folder, { recursive: true });
   }
 }
@@ -71,6 +90,12 @@ function denoCommand(script: string, job: string): string[] {
   return [Deno.execPath(), ...options, script, job];
 }
 
+/** Files of the reference engine's tokens, or why there are none. */
+interface References {
+  readonly files: OurJob["references"];
+  readonly fault?: string;
+}
+
 /** All sides, one after the other. */
 class DecodeRun {
   readonly #settings: DecodeSettings;
@@ -79,6 +104,8 @@ class DecodeRun {
   readonly #date = new Date().toISOString();
   readonly #sides: { side: SideName; started: number; report: SideReport }[] =
     [];
+  /** Whether the file of the results is there. */
+  isWritten = false;
   #jobs = 0;
   #score: { ours: ScoreJob; theirs: ScoreJob } | undefined;
 
@@ -87,12 +114,14 @@ class DecodeRun {
     this.#folder = folder;
   }
 
+  get #deadline(): number {
+    return this.#started + 1000 * this.#settings.timeLimit;
+  }
+
   async run(): Promise<DecodeReport> {
     const { peer, ours, providers, score } = this.#settings;
     if (score !== undefined) this.#score = await this.#prepareScore(score);
     const references = this.#referenceRuns();
-    // Looked at when it is needed.
-    references.catch(() => {});
     if (peer) {
       await this.#torch();
       if (this.#score !== undefined) {
@@ -137,32 +166,40 @@ class DecodeRun {
   }
 
   /** On the CPU, while the peer is measured. */
-  async #referenceRuns(): Promise<OurJob["references"]> {
+  async #referenceRuns(): Promise<References> {
     const { ours, check, mla, cases } = this.#settings;
-    if (!ours || !check) return {};
+    if (!ours || !check) return { files: {} };
     const job: ReferencesJob = {
       mla,
       kinds: [...new Set(cases.map(({ kind }) => kind))],
       folder: this.#folder,
     };
     const script = fileURLToPath(new URL("./references.ts", import.meta.url));
-    const [program, ...args] = denoCommand(script, await this.#file(job));
-    const { code, stdout } = await new Deno.Command(program!, {
-      args,
-      stdin: "null",
-      stderr: "inherit",
-    }).output();
-    if (code !== 0) {
-      throw new InputError(
-        `Cannot check greedy tokens as the reference engine ended with exit code ${code}`,
-      );
+    const command = denoCommand(script, await this.#file(job));
+    const fault = (reason: string): References => ({
+      files: {},
+      fault: `greedy tokens are not checked as the reference engine ${reason}`,
+    });
+    const child = startProcess(command, this.#deadline);
+    if (typeof child === "string") return fault(`has no process: ${child}`);
+    let text = "";
+    try {
+      text = await new Response(child.stdout).text();
+    } catch (error) {
+      if (!child.isLate()) throw error;
     }
-    return REFERENCES.parse(JSON.parse(new TextDecoder().decode(stdout)));
+    const { code } = await child.end();
+    if (child.isLate()) return fault("did not end within the time limit");
+    if (code !== 0) {
+      const last = lastLine(child.stderrTail());
+      return fault(`ended with exit code ${code}: ${last}`);
+    }
+    return { files: REFERENCES.parse(JSON.parse(text)) };
   }
 
   async #ours(
     provider: GpuProvider,
-    references: OurJob["references"],
+    { files, fault }: References,
   ): Promise<void> {
     const { model, dtype, mla, steps, repetitions, profile } = this.#settings;
     const { prefill, software, cases } = this.#settings;
@@ -179,19 +216,20 @@ class DecodeRun {
           steps,
           repetitions,
           profile,
-          references: again ? {} : references,
+          references: again ? {} : files,
           prefill,
           software,
           ...(this.#score === undefined ? {} : { score: this.#score.ours }),
         };
         return denoCommand(script, await this.#file(job));
       },
-    });
+    }, fault);
   }
 
   async #side(
     side: SideName,
     process: Pick<SideProcess, "cases" | "command">,
+    fault?: string,
   ): Promise<void> {
     note(`${side}:`);
     const events: DecodeEvent[] = [];
@@ -199,18 +237,19 @@ class DecodeRun {
     const report = { side, wallSeconds: 0, events };
     const entry = { side, started, report: report as SideReport };
     this.#sides.push(entry);
-    const { timeLimit } = this.#settings;
     const seconds = () => (performance.now() - started) / 1000;
-    const error = await runSide({
+    const ended = await runSide({
       ...process,
       env: { PYTHONDONTWRITEBYTECODE: "1" },
-      deadline: this.#started + timeLimit * 1000,
+      deadline: this.#deadline,
       take: async (event) => {
         events.push(event);
         entry.report = { ...report, wallSeconds: seconds() };
         await this.#write();
       },
     });
+    const errors = [ended, fault].filter((one) => one !== undefined);
+    const error = errors.length === 0 ? undefined : errors.join("; ");
     entry.report = {
       ...report,
       wallSeconds: seconds(),
@@ -261,6 +300,7 @@ class DecodeRun {
     if (out === undefined) return;
     const report = await this.#report();
     await writeAtomically(out, JSON.stringify(report, null, 1) + "\n");
+    this.isWritten = true;
   }
 
   async #report(): Promise<DecodeReport> {

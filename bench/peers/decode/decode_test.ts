@@ -24,7 +24,6 @@ import {
 } from "./report.ts";
 import { describeDecode } from "./report_text.ts";
 import { configOf, parseSettings } from "./settings.ts";
-import { runSide } from "./side.ts";
 
 const MLA = { kvLoraRank: 512, qkRopeHeadDim: 64 };
 const LLAMA = "synthetic:llama-2-7b";
@@ -194,6 +193,16 @@ Deno.test("findings() holds ours against torch's fastest form and the bytes", ()
   assertEquals(budget!.ratios.dawn, undefined);
 });
 
+Deno.test("findings() holds a side that computes in f32 against twice the bytes", () => {
+  const settings = { cases: CASES, mla: MLA };
+  const config = configOf(LLAMA);
+  const narrow = findings(settings, config, SIDES).rows[0]!.speeds;
+  const wide = findings({ ...settings, dtype: "f32" }, config, SIDES)
+    .rows[0]!.speeds;
+  assertAlmostEquals(wide.dawn!.fraction, 2 * narrow.dawn!.fraction, 1e-12);
+  assertEquals(wide.torch!.fraction, narrow.torch!.fraction);
+});
+
 Deno.test("describeDecode() shows times, ratios, forms and failures", () => {
   const settings = parseSettings(["--cases", CASES.map(caseName).join()])!;
   const report: DecodeReport = {
@@ -247,67 +256,17 @@ Deno.test("parseSettings() refuses what cannot be meant", () => {
   refused(["--peer-only", "--ours-only"], "allowed: one of them");
   refused(["--model", "smollm2"], "allowed: synthetic:NAME");
   refused(["llama"], "--model names the model");
+  refused(["--provider", "deno,deno"], "found deno again");
+  refused(["--cases", "mla:1x1K,mla:1x1024"], "found mla:1x1K again");
+  refused(["--time-limit", "2147484"], "allowed: at most 2147483");
+  refused(
+    ["--kv-lora-rank", "9999"],
+    "with synthetic:llama-2-7b: Cannot convert with kvLoraRank 9999",
+  );
+  refused(
+    ["--qk-rope-head-dim", "48"],
+    "must be an even divisor of headDim 128",
+  );
   assertEquals(parseSettings(["--help"]), undefined);
   assertEquals(parseSettings([])!.providers, ["dawn", "deno"]);
-});
-
-/** A program that takes its cases from its arguments and dies on the batch 13. */
-const DYING = `
-for (const text of Deno.args) {
-  const one = JSON.parse(text);
-  console.log(JSON.stringify({ event: "begin", case: one }));
-  console.log("a library's own words");
-  if (one.batch === 13) Deno.exit(3);
-  if (one.batch === 14) await new Promise((done) => setTimeout(done, 60_000));
-  console.log(JSON.stringify({ event: "failed", case: one, error: "as told" }));
-}`;
-
-async function runDying(batches: number[], milliseconds: number) {
-  const cases = batches.map((batch) => ({
-    kind: "mla" as const,
-    batch,
-    context: 1,
-  }));
-  const said: [number, string][] = [];
-  const starts: boolean[] = [];
-  const error = await runSide({
-    cases,
-    deadline: performance.now() + milliseconds,
-    command: (rest, again) => {
-      starts.push(again);
-      const args = rest.map((one) => JSON.stringify(one));
-      return Promise.resolve([Deno.execPath(), "eval", DYING, ...args]);
-    },
-    take(event) {
-      assert(event.event === "failed");
-      said.push([event.case.batch, event.error]);
-      return Promise.resolve();
-    },
-  });
-  return { error, said, starts };
-}
-
-Deno.test("runSide() goes on after a case that ends the process", async () => {
-  const died = "its process ended with exit code 3";
-  assertEquals(await runDying([1, 13, 2, 13], 60_000), {
-    error: undefined,
-    said: [[1, "as told"], [13, died], [2, "as told"], [13, died]],
-    starts: [false, true],
-  });
-});
-
-Deno.test("runSide() ends at the deadline and says which cases it did not reach", async () => {
-  const { error, said } = await runDying([14, 1], 1500);
-  assertEquals(error, "time limit");
-  assertEquals(said, [[14, "time limit"], [1, "time limit"]]);
-});
-
-Deno.test("runSide() says that a program is not there", async () => {
-  const error = await runSide({
-    cases: [],
-    deadline: performance.now() + 1000,
-    command: () => Promise.resolve(["no-such-python"]),
-    take: () => Promise.resolve(),
-  });
-  assertEquals(error, "no-such-python is not there");
 });

@@ -28,7 +28,7 @@ export interface SideReport {
 export interface Speed {
   readonly seconds: number;
   readonly tokensPerSecond: number;
-  /** Of what the bytes alone allow. */
+  /** Of what the bytes alone allow, in the element type of the side. */
   readonly fraction: number;
   /** torch's seconds over these; of torch, 1. */
   readonly ratio?: number;
@@ -40,7 +40,7 @@ export interface Speed {
 export interface CaseRow {
   readonly case: DecodeCase;
   readonly stepBytes: number;
-  /** stepBytes at the run's copy speed; absent where none was measured. */
+  /** stepBytes, those of f16, at the run's copy speed; absent where none was measured. */
   readonly limitSeconds?: number;
   readonly speeds: Readonly<Partial<Record<SideName, Speed>>>;
   readonly errors: Readonly<Partial<Record<SideName, string>>>;
@@ -81,7 +81,9 @@ export interface DecodeReport {
  * @param sides Their runs.
  */
 export function findings(
-  settings: Pick<DecodeSettings, "cases" | "mla">,
+  settings:
+    & Pick<DecodeSettings, "cases" | "mla">
+    & Partial<Pick<DecodeSettings, "dtype" | "peerDevice">>,
   config: ModelConfig,
   sides: readonly SideReport[],
 ): Pick<DecodeReport, "copyBytesPerSecond" | "rows" | "mlaRatios"> {
@@ -92,7 +94,13 @@ export function findings(
   );
   const copy = copies.length === 0 ? undefined : Math.max(...copies);
   const rows = settings.cases.map((one) =>
-    rowOf(one, stepBytes(config, settings.mla, one), copy, sides)
+    rowOf(
+      one,
+      stepBytes(config, settings.mla, one),
+      copy,
+      sides,
+      (side) => (isWide(settings, side) ? 2 : 1),
+    )
   );
   const fits = (one: DecodeCase) => isWithinBudget(config, settings.mla, one);
   return {
@@ -102,11 +110,22 @@ export function findings(
   };
 }
 
+/** Whether a side computes in f32. */
+function isWide(
+  { dtype, peerDevice }: Partial<Pick<DecodeSettings, "dtype" | "peerDevice">>,
+  side: SideName,
+): boolean {
+  const isOurs = side === "deno" || side === "dawn";
+  return isOurs ? dtype === "f32" : peerDevice === "cpu";
+}
+
 function rowOf(
   one: DecodeCase,
   bytes: number,
   copy: number | undefined,
   sides: readonly SideReport[],
+  /** Bytes of a side's elements over those of f16. */
+  widthOf: (side: SideName) => number,
 ): CaseRow {
   const limit = copy === undefined ? undefined : bytes / copy;
   const speeds: Partial<Record<SideName, Speed>> = {};
@@ -125,7 +144,9 @@ function rowOf(
     speeds[side] = {
       ...time,
       tokensPerSecond: one.batch / time.seconds,
-      fraction: limit === undefined ? NaN : limit / time.seconds,
+      fraction: limit === undefined
+        ? NaN
+        : widthOf(side) * limit / time.seconds,
     };
   }
   const peer = speeds.torch;

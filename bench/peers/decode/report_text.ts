@@ -146,8 +146,8 @@ function kernelLines({ sides }: DecodeReport): string[] {
       name,
       `${dispatches}`,
       ms(seconds),
-      (bytes / seconds / 1e9).toFixed(0),
-      (flops / seconds / 1e12).toFixed(1),
+      seconds > 0 ? (bytes / seconds / 1e9).toFixed(0) : "-",
+      seconds > 0 ? (flops / seconds / 1e12).toFixed(1) : "-",
     ]);
     const title = `${side} ${caseName(event.case)}`;
     return [

@@ -9,12 +9,16 @@ import {
 import type { GpuProvider } from "../../../src/engine/webgpu/device/gpu.ts";
 import type { ModelConfig } from "../../../src/model/config.ts";
 import { syntheticModel } from "../../../src/model/synthetic.ts";
+import { mlaShape } from "../../../src/conversion/methods/mla_shape.ts";
+import { MAX_TIMEOUT_SECONDS } from "../../../src/experiment/schema.ts";
 import {
+  caseName,
   type DecodeCase,
   defaultCases,
   type MlaWidths,
   parseCases,
 } from "./cases.ts";
+import { CHECK_MODEL } from "./greedy.ts";
 
 export const HELP = `deno task bench decode [options]
 
@@ -134,16 +138,23 @@ export function parseSettings(
     qkRopeHeadDim: integerFlag(flags, "qk-rope-head-dim", 2) ?? 64,
   };
   const config = configOf(model);
-  const cases = flags["cases"];
   const out = flags["out"];
+  const cases = flags["cases"] === undefined
+    ? defaultCases(model, config, mla)
+    : parseCases(String(flags["cases"]));
+  refuseRepeated("cases", cases.map(caseName));
+  const providers = text(flags, "provider", "dawn,deno").split(",").map((
+    name,
+  ) => oneOf<GpuProvider>("provider", name, ["deno", "dawn"]));
+  refuseRepeated("provider", providers);
+  const check = flags["no-check"] !== true && flags["peer-only"] !== true;
+  if (cases.some(({ kind }) => kind === "mla")) {
+    checkWidths(mla, check ? [model, CHECK_MODEL] : [model]);
+  }
   return {
     model,
-    providers: text(flags, "provider", "dawn,deno").split(",").map((name) =>
-      oneOf("provider", name, ["deno", "dawn"])
-    ),
-    cases: cases === undefined
-      ? defaultCases(model, config, mla)
-      : parseCases(String(cases)),
+    providers,
+    cases,
     mla,
     steps: integerFlag(flags, "steps", 1) ?? 64,
     repetitions: integerFlag(flags, "repetitions", 1) ?? 3,
@@ -163,7 +174,7 @@ export function parseSettings(
     ]),
     dtype: oneOf("dtype", text(flags, "dtype", "f16"), ["f16", "f32"]),
     software: flags["software"] === true,
-    timeLimit: integerFlag(flags, "time-limit", 1) ?? 540,
+    timeLimit: timeLimitOf(flags),
     ...(out === undefined ? {} : { out: String(out) }),
   };
 }
@@ -176,6 +187,38 @@ export function configOf(model: string): ModelConfig {
     );
   }
   return syntheticModel(model).config;
+}
+
+/** More than a timer can wait would be no time at all. */
+function timeLimitOf(flags: Flags): number {
+  const seconds = integerFlag(flags, "time-limit", 1) ?? 540;
+  if (seconds <= MAX_TIMEOUT_SECONDS) return seconds;
+  throw new InputError(
+    `option --time-limit: found ${seconds}; allowed: at most ${MAX_TIMEOUT_SECONDS}`,
+  );
+}
+
+/** Of two results of one name a report would show the first. */
+function refuseRepeated(option: string, names: readonly string[]): void {
+  const again = names.find((name, i) => names.indexOf(name) !== i);
+  if (again === undefined) return;
+  throw new InputError(
+    `option --${option}: found ${again} again; allowed: each once`,
+  );
+}
+
+/** Said before a peer is measured for minutes. */
+function checkWidths(mla: MlaWidths, models: readonly string[]): void {
+  for (const model of models) {
+    try {
+      mlaShape.check(mla, configOf(model));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new InputError(
+        `options --kv-lora-rank, --qk-rope-head-dim with ${model}: ${error.message}`,
+      );
+    }
+  }
 }
 
 function text(flags: Flags, name: string, otherwise: string): string {

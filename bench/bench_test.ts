@@ -63,6 +63,13 @@ Deno.test("checkWritable() leaves what was there, and nothing where there was no
     await checkWritable(old);
     assertEquals(await Deno.readTextFile(old), "kept");
     await assertRejects(() => checkWritable(folder), InputError);
+    if (Deno.build.os !== "windows") {
+      await assertRejects(
+        () => checkWritable("/dev/null"),
+        InputError,
+        "Cannot write /dev/null: it is not a file",
+      );
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -138,4 +145,11 @@ Deno.test("describeProfile() has a row for each kernel, with shares of the devic
     ["embed", "1", "1.00", "25.0 %", "1.00", "1.00", "0.1 %", "–", "–"],
   ]);
   assertEquals(lines[10], "Scoring 1 x 64 tokens: 64,000 tokens/s");
+  const failed = [
+    { kind: "decode", batch: 9, tokens: 8, error: "out of memory" },
+  ] as const;
+  assertEquals(
+    describeProfile({ ...profile, failed }).split("\n").at(-1),
+    "Decoding 9 x 8 tokens FAILED: out of memory",
+  );
 });

@@ -11,6 +11,10 @@ import { InputError } from "../src/base/errors.ts";
 export async function checkWritable(path: string): Promise<void> {
   try {
     const isThere = await exists(path);
+    // Results take the place of what has the name: a device must keep its own.
+    if (isThere && !(await Deno.stat(path)).isFile) {
+      throw new TypeError("it is not a file");
+    }
     (await Deno.open(path, { append: true, create: true })).close();
     if (!isThere) await Deno.remove(path);
   } catch (error) {

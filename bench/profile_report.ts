@@ -29,6 +29,14 @@ export interface Profile {
   readonly tuning?: string;
   readonly copyBytesPerSecond: number;
   readonly passes: readonly PassProfile[];
+  /** Present where there are any. */
+  readonly failed?: readonly FailedPass[];
+}
+
+/** A pass that could not be timed. */
+export interface FailedPass
+  extends Pick<PassProfile, "kind" | "batch" | "tokens"> {
+  readonly error: string;
 }
 
 /** The profile as text: a table for each pass. */
@@ -40,6 +48,12 @@ export function describeProfile(profile: Profile): string {
       formatSignificant(copyBytesPerSecond / 1e9)
     } GB/s, shapes: ${profile.tuning ?? "defaults"}`,
     ...passes.flatMap((pass) => ["", describePass(pass, copyBytesPerSecond)]),
+    ...(profile.failed ?? []).flatMap(({ kind, batch, tokens, error }) => [
+      "",
+      `${
+        kind === "decode" ? "Decoding" : "Scoring"
+      } ${batch} x ${tokens} tokens FAILED: ${error}`,
+    ]),
   ].join("\n");
 }
 

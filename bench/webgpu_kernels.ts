@@ -20,6 +20,7 @@ import {
   runCase,
 } from "../src/engine/webgpu/kernels/cases/run_case.ts";
 import { KERNELS } from "../src/engine/webgpu/kernels/table.ts";
+import { writeAtomically } from "../src/experiment/run_folder.ts";
 import { formatSignificant } from "../src/report/format.ts";
 import {
   describeCase,
@@ -281,7 +282,7 @@ class KernelBench {
         parity.length + cases.length > 0
       ),
     };
-    await Deno.writeTextFile(json, JSON.stringify(report, null, 2) + "\n");
+    await writeAtomically(json, JSON.stringify(report, null, 2) + "\n");
   }
 
   #conclude(): number {

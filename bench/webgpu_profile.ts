@@ -3,6 +3,7 @@
 // same run. The same passes whole, by the device's clock and by the one on the wall.
 
 import { InputError, UnavailableError } from "../src/base/errors.ts";
+import { oneLine } from "../src/base/excerpt.ts";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
 import {
   EXIT,
@@ -33,12 +34,14 @@ import {
 } from "../src/engine/webgpu/plan/step_profile.ts";
 import { Turns } from "../src/engine/webgpu/turns.ts";
 import { WebgpuSession } from "../src/engine/webgpu/webgpu_session.ts";
+import { writeAtomically } from "../src/experiment/run_folder.ts";
 import type { DecoderModel } from "../src/model/decoder.ts";
 import { loadModel } from "../src/model/load.ts";
 import { syntheticModel } from "../src/model/synthetic.ts";
 import { checkWritable } from "./output_file.ts";
 import {
   describeProfile,
+  type FailedPass,
   type PassProfile,
   type Profile,
 } from "./profile_report.ts";
@@ -88,15 +91,17 @@ export async function benchProfile(args: readonly string[]): Promise<number> {
   try {
     if (flags["defaults"] === true) ignoreTuned(gpu);
     const result = await profile(gpu, settings);
-    const json = JSON.stringify(result, null, 1);
-    if (settings.out !== undefined) {
-      await Deno.writeTextFile(settings.out, `${json}\n`);
-    }
-    print(flags["json"] === true ? json : describeProfile(result));
+    print(
+      flags["json"] === true ? textOf(result) : describeProfile(result),
+    );
+    return result.failed === undefined ? EXIT.ok : EXIT.failed;
   } finally {
     await gpu.destroy();
   }
-  return EXIT.ok;
+}
+
+function textOf(profile: Profile): string {
+  return JSON.stringify(profile, null, 1);
 }
 
 /** Sequences, and tokens of each. */
@@ -125,15 +130,29 @@ function settingsOf(flags: Flags): Settings {
   const dtype = element("dtype", "f32");
   const rank = integerFlag(flags, "kv-lora-rank", 1);
   const rotary = integerFlag(flags, "qk-rope-head-dim", 2) ?? 64;
+  const model = String(flags._[0]);
+  if (rank === undefined && flags["qk-rope-head-dim"] !== undefined) {
+    throw new InputError(
+      `option --qk-rope-head-dim: found ${rotary}; allowed: only with --kv-lora-rank`,
+    );
+  }
+  if (rank !== undefined) checkLatent(model, rank, rotary);
+  const decode = loadsOf("decode", String(flags["decode"] ?? "1x2048"));
+  const score = loadsOf("score", String(flags["score"] ?? "4x2048"));
+  if (decode.length + score.length === 0) {
+    throw new InputError(
+      "options --decode, --score: found none for both; allowed: BATCHxTOKENS for one of them",
+    );
+  }
   return {
-    model: String(flags._[0]),
+    model,
     latent: rank === undefined ? undefined : [rank, rotary],
     provider: oneOf("provider", flags["provider"] ?? "deno", ["deno", "dawn"]),
     dtype,
     cacheDtype: element("cache-dtype", dtype),
-    decode: loadsOf("decode", String(flags["decode"] ?? "1x2048")),
+    decode,
     steps: integerFlag(flags, "steps", 1) ?? 32,
-    score: loadsOf("score", String(flags["score"] ?? "4x2048")),
+    score,
     software: flags["software"] === true,
     out: typeof flags["out"] === "string" ? flags["out"] : undefined,
   };
@@ -143,13 +162,34 @@ function loadsOf(name: string, text: string): Load[] {
   if (text === "none") return [];
   return text.split(",").map((part) => {
     const [, batch, tokens] = /^([1-9]\d*)x([1-9]\d*)$/.exec(part) ?? [];
-    if (batch !== undefined && tokens !== undefined) {
-      return { batch: Number(batch), tokens: Number(tokens) };
-    }
+    const load = { batch: Number(batch), tokens: Number(tokens) };
+    if (load.batch <= MOST_SEQUENCES && load.tokens <= MOST_TOKENS) return load;
     throw new InputError(
-      `option --${name}: found ${part}; allowed: BATCHxTOKENS with commas between, or none`,
+      `option --${name}: found ${part}; allowed: BATCHxTOKENS with commas between, at most ${MOST_SEQUENCES} x ${MOST_TOKENS}, or none`,
     );
   });
+}
+
+/** More than any memory holds. */
+const MOST_SEQUENCES = 1 << 16;
+const MOST_TOKENS = 1 << 24;
+
+/** Said before a model is loaded. */
+function checkLatent(model: string, rank: number, rotary: number): void {
+  if (!model.startsWith("synthetic:")) {
+    throw new InputError(
+      `option --kv-lora-rank: found with ${model}; allowed: only with synthetic:NAME`,
+    );
+  }
+  const options = { kvLoraRank: rank, qkRopeHeadDim: rotary };
+  try {
+    mlaShape.check(options, syntheticModel(model).config);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(
+      `options --kv-lora-rank, --qk-rope-head-dim: ${error.message}`,
+    );
+  }
 }
 
 async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
@@ -177,20 +217,9 @@ async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
     onClose() {},
   });
   const passes: PassProfile[] = [];
-  try {
-    for (const load of settings.decode) {
-      note(`decoding ${load.batch} x ${load.tokens} tokens`);
-      passes.push(await decodeStep(session, load, settings.steps));
-    }
-    for (const load of settings.score) {
-      note(`scoring ${load.batch} x ${load.tokens} tokens`);
-      passes.push(await scorePass(gpu, model, load));
-    }
-  } finally {
-    await session.close();
-  }
+  const failed: FailedPass[] = [];
   const tuning = tuningName(gpu);
-  return {
+  const result = (): Profile => ({
     adapter: facts,
     model: source.id,
     dtype,
@@ -198,7 +227,40 @@ async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {
     ...(tuning === undefined ? {} : { tuning }),
     copyBytesPerSecond: bytesPerSecond,
     passes,
+    ...(failed.length === 0 ? {} : { failed }),
+  });
+  /** A pass that fails takes no other with it; what is timed is written at once. */
+  const attempt = async (
+    kind: PassProfile["kind"],
+    load: Load,
+    pass: () => Promise<PassProfile>,
+  ) => {
+    try {
+      passes.push(await pass());
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      failed.push({ kind, ...load, error: oneLine(text) });
+    }
+    if (settings.out === undefined) return;
+    await writeAtomically(settings.out, `${textOf(result())}\n`);
   };
+  try {
+    for (const load of settings.decode) {
+      note(`decoding ${load.batch} x ${load.tokens} tokens`);
+      await attempt(
+        "decode",
+        load,
+        () => decodeStep(session, load, settings.steps),
+      );
+    }
+    for (const load of settings.score) {
+      note(`scoring ${load.batch} x ${load.tokens} tokens`);
+      await attempt("score", load, () => scorePass(gpu, model, load));
+    }
+  } finally {
+    await session.close();
+  }
+  return result();
 }
 
 /** Steps of a pass on the device's clock. */
@@ -212,14 +274,16 @@ async function decodeStep(
   // Steps before the middle ones have less in the cache, those behind more.
   const warmup = Math.min(steps, 8);
   const before = Math.max(1, tokens - warmup - Math.floor(steps / 2));
-  const reserve = tokens - before + steps + CLOCKED_STEPS;
+  // The profiled step comes last.
+  const reserve = warmup + steps + CLOCKED_STEPS + 1;
   await session.fill({ batch, tokens: before, reserve, seed: 1 });
   await session.decode(warmup);
   const { stepSeconds } = await session.decode(steps);
   return {
     kind: "decode",
     batch,
-    tokens,
+    // Where there are few, the steps before the middle one are more.
+    tokens: before + warmup + Math.floor(steps / 2),
     wallSeconds: stepSeconds.reduce((sum, s) => sum + s, 0) / steps,
     deviceSeconds: await session.timeSteps(CLOCKED_STEPS),
     kernels: longestFirst(await session.profileStep()),

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { CellRecord, Load } from "../src/experiment/record.ts";
 import { compareRuns } from "../src/report/compare.ts";
 import { comparisonSections } from "../src/report/compare_tables.ts";
+import { checksTable } from "../src/report/detail_tables.ts";
 import { headline } from "../src/report/headline.ts";
 import {
   collectSeries,
@@ -12,6 +13,7 @@ import {
   renderPage,
   renderSummary,
 } from "../src/report/mod.ts";
+import { protocol } from "../src/report/protocol.ts";
 import {
   crossoverNote,
   kernelsTable,
@@ -249,4 +251,41 @@ Deno.test("compareRuns() tells loads apart, compares output, and calls steps and
   assertEquals(first!.unlike, [
     "workloads: 100 requests of 512 + 512 tokens, decode",
   ]);
+});
+
+Deno.test("checks of several loads are told apart, equal ones are not merged", async () => {
+  await withRun(async (folder) => {
+    const check = (load: Load) => ({
+      variantLabel: "original",
+      metric: "throughput.batchSize",
+      contextTokens: 1024,
+      load,
+      expected: 2,
+      measured: 2,
+      difference: 0,
+      relative: 0,
+      tolerance: 0,
+      ok: true,
+      source: "",
+    });
+    await Deno.writeTextFile(
+      `${folder}/checks.json`,
+      JSON.stringify([check(ONE), check(BUDGET)]),
+    );
+    const run = await loadRuns([folder]);
+    assertEquals(run.problems, []);
+    assertEquals(
+      checksTable(run).rows.map(({ cells }) => cells[0]!.text),
+      ["original · batch 1", "original · batch auto, 24GiB"],
+    );
+  });
+});
+
+Deno.test("protocols say where along whole requests steps were timed", async () => {
+  await withRun(async (folder) => {
+    assertStringIncludes(
+      protocol(await loadRuns([folder]), { speed: true }),
+      "median decode step of 2 repetitions at lengths along the generation of whole requests",
+    );
+  });
 });

@@ -5,7 +5,7 @@ import { pairedDelta } from "../evaluation/perplexity.ts";
 import { matchesGlob } from "./glob.ts";
 import { groupLabel } from "./label.ts";
 import type { Plan, PlannedCell } from "./plan.ts";
-import type { CellRecord, PerplexityMetrics } from "./record.ts";
+import type { CellRecord, Load, PerplexityMetrics } from "./record.ts";
 import type { Expectation, Experiment } from "./schema.ts";
 
 /** An expected figure beside the measured one; a line of checks.json. */
@@ -16,6 +16,8 @@ export interface Check {
   readonly metric: string;
   /** Of the cell; absent for "conversion". */
   readonly contextTokens?: number;
+  /** Of the cell, where throughput has several. */
+  readonly load?: Load;
   /** What the experiment expects. */
   readonly expected: number;
   /** NaN, null in JSON, where it was not measured; so are difference and relative. */
@@ -132,6 +134,7 @@ function compare(
     ...(cell.contextTokens === undefined
       ? {}
       : { contextTokens: cell.contextTokens }),
+    ...(cell.load === undefined ? {} : { load: cell.load }),
     expected,
     measured,
     difference,

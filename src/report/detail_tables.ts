@@ -39,7 +39,7 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
       );
       return {
         cells: [
-          { text: check.variantLabel },
+          { text: cellLabel(check) },
           { text: quantityName(check) },
           numberCell(check.expected, (value) => formatNumber(value, decimals)),
           numberCell(check.measured, (value) => formatNumber(value, decimals)),

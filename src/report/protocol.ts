@@ -177,8 +177,12 @@ function throughputProtocol(run: RunData): string {
   const cells = run.cells.filter((cell) => cell.measure === "throughput");
   const batches = new Set<number>();
   const repetitions = new Set<number>();
+  let along = "";
   for (const cell of cells) {
     if (cell.measure !== "throughput" || cell.metrics === undefined) continue;
+    if (cell.metrics.requests !== undefined) {
+      along = " at lengths along the generation of whole requests";
+    }
     batches.add(cell.metrics.batchSize);
     repetitions.add(cell.metrics.repetitions);
   }
@@ -199,7 +203,7 @@ function throughputProtocol(run: RunData): string {
     range([...batches])
   }, median decode step of ${times} repetition${
     times === "1" ? "" : "s"
-  }${together}${filled}.`;
+  }${along}${together}${filled}.`;
 }
 
 /** How the conversions were calibrated. */

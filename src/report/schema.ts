@@ -23,10 +23,16 @@ const count = z.int().nonnegative();
 /** JSON has no NaN. */
 const missing = z.number().nullable().transform((value) => value ?? NaN);
 
+const load = z.looseObject({
+  batch: z.union([z.literal("auto"), count]),
+  memoryBudget: z.string().optional(),
+});
+
 const checks = z.array(z.looseObject({
   variantLabel: z.string(),
   metric: z.string(),
   contextTokens: count.nullish().transform((value) => value ?? undefined),
+  load: load.optional(),
   expected: z.number(),
   measured: missing,
   difference: missing,
@@ -42,10 +48,7 @@ const planned = z.array(z.looseObject({
   variantLabel: z.string(),
   measure: z.string(),
   contextTokens: count.optional(),
-  load: z.looseObject({
-    batch: z.union([z.literal("auto"), count]),
-    memoryBudget: z.string().optional(),
-  }).optional(),
+  load: load.optional(),
 }));
 
 /** Checks the content of checks.json; as parseCell(). */

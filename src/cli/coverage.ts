@@ -27,8 +27,8 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
  */
 const NOT_COUNTED: readonly RegExp[] = [
   /^tests\/fuzz_\w+_test\.ts$/,
-  /^tests\/(engine_parity|experiment_kill|laws|wide_layer)_test\.ts$/,
-  /^src\/linalg\/top_eigen_spectra_test\.ts$/,
+  /^tests\/(embedded_model|engine_parity|experiment_kill|laws|webgpu_experiment|wide_layer)_test\.ts$/,
+  /^src\/(conversion\/joint_pca|linalg\/top_eigen(_spectra)?)_test\.ts$/,
 ];
 
 /** Names of profiles, as Deno gives them. */

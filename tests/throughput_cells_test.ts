@@ -343,3 +343,16 @@ Deno.test("a batch that no memory holds is refused before it is laid out", () =>
     "measure.throughput.batch=1000000000",
   );
 });
+
+Deno.test("a part of a memory that nothing is bound by is refused", () => {
+  const part = "measure.throughput.memoryUtilization=0.5";
+  const free = "measure.throughput={ batch: [1, 4], memoryUtilization: 0.5 }";
+  refuses(
+    "memoryUtilization: found without memoryBudget and with batch 1, 4; allowed: with memoryBudget, or with batch: auto",
+    free,
+  );
+  assertEquals(plan(part).cells.length, 2);
+  const auto =
+    "measure.throughput={ batch: [1, auto], memoryUtilization: 0.5 }";
+  assertEquals(plan(auto).cells.length, 4);
+});

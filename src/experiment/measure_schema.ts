@@ -77,7 +77,7 @@ const throughput = z.strictObject({
   contexts: ownContexts,
   batch: z.union([...batch.options, z.array(batch).min(1)]).default("auto")
     .describe(
-      "Sequences decoded together; auto: on a GPU as many as memoryBudget (or else the device's memory, where its driver tells it) holds, else 1; a list: each of them",
+      "Sequences decoded together; auto: on a GPU as many as memoryBudget (or else the device's memory, where its driver tells it) holds, at most 1024, else 1; a list: each of them",
     ),
   memoryBudget: z.union([memoryBudget, z.array(memoryBudget).min(1)]).describe(
     "Memory that weights, cache and scratch may take, for instance 24GiB; a cell that needs more is recorded as oom; a list: each of them; numbers listed beside auto in batch are not bound by it",

@@ -33,6 +33,18 @@ export function throughputProblems(
     ),
     ...foreignContexts(requests, throughput.contexts ?? shared ?? [], at),
   ];
+  if (
+    throughput.memoryUtilization !== undefined && memoryBudget === undefined &&
+    ![batch].flat().includes("auto")
+  ) {
+    problems.push(
+      `${
+        place(at, [...PATH, "memoryUtilization"], true)
+      }measure.throughput.memoryUtilization: found without memoryBudget and with batch ${
+        [batch].flat().join(", ")
+      }; allowed: with memoryBudget, or with batch: auto`,
+    );
+  }
   if (requests !== undefined && workload !== "requests") {
     problems.push(
       `${

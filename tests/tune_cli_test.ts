@@ -146,6 +146,10 @@ Deno.test("tune refuses what it does not know before it opens a GPU", async () =
     const [args, message] of [
       [["--model", "constructor"], /option --model: found constructor; allow/],
       [["--latent", "123456+64"], /option --latent: found 123456\+64; allowed/],
+      [
+        ["--latent", "9999+64"],
+        /option --latent: found 9999\+64 with llama-2-7b: Cannot convert with kv/,
+      ],
       [["--model", "llama-9"], /option --model: found llama-9; allowed: llama/],
       [["--only", "gemm,conv"], /option --only: found conv; allowed: gemm, /],
       [["--batches", "0"], /option --batches: found 0; allowed: whole numbers/],

@@ -3,6 +3,7 @@
 
 import { InputError, UnavailableError } from "../base/errors.ts";
 import { oneLine } from "../base/excerpt.ts";
+import { mlaShape } from "../conversion/methods/mla_shape.ts";
 import { copyBandwidth } from "../engine/webgpu/device/copy_bandwidth.ts";
 import type { Gpu, GpuProvider } from "../engine/webgpu/device/gpu.ts";
 import { openGpu } from "../engine/webgpu/device/open_gpu.ts";
@@ -44,12 +45,7 @@ import {
 import { checkTableFile, rememberTable, tableWith } from "./tuning_file.ts";
 import { describeCandidates, describeSolved } from "./tuning_text.ts";
 
-const FAMILIES: readonly TunedFamily[] = [
-  "gemm",
-  "gemv",
-  "attention",
-  "ahead",
-];
+const FAMILIES: readonly TunedFamily[] = ["gemm", "gemv", "attention"];
 
 const MODELS: Readonly<Record<string, ModelConfig>> = {
   ...MODEL_PRESETS,
@@ -73,8 +69,7 @@ where it gives the same numbers as the default.
   --provider NAME     deno or dawn (default: deno)
   --model NAME,...    ${Object.keys(MODELS).join(", ")} (default: llama-2-7b)
   --latent R+M        latent attention to tune for, rank and rotary dims (default: 512+64)
-  --only FAMILY,...   gemm, gemv, attention; ahead: what a merge reads for the
-                      product after it (default: all)
+  --only FAMILY,...   gemm, gemv, attention (default: all)
   --batches N,...     sequences decoded together (default: 1,2,4,7,8,15,30,61,122,244)
   --contexts N,...    tokens in their caches (default: 1024,2048,4096,8192,16384,32768)
   --prefill N         rows of a prefill, 0 for none (default: 2048)
@@ -302,16 +297,23 @@ function settingsOf(flags: Flags): Settings {
   }
   const seconds = integerFlag(flags, "time-limit", 1) ?? Infinity;
   const [rank, rotary] = latentOf(String(flags["latent"] ?? "512+64"));
+  const names = listOf(flags, "model", "llama-2-7b");
+  const models = names.map((name) => {
+    if (Object.hasOwn(MODELS, name)) return MODELS[name]!;
+    throw new InputError(
+      `option --model: found ${name}; allowed: ${
+        Object.keys(MODELS).join(", ")
+      }`,
+    );
+  });
+  if (flags["latent"] !== undefined) {
+    for (const [i, config] of models.entries()) {
+      checkLatent(rank, rotary, names[i]!, config);
+    }
+  }
   return {
     provider: oneOf("provider", flags["provider"] ?? "deno", ["deno", "dawn"]),
-    models: listOf(flags, "model", "llama-2-7b").map((name) => {
-      if (Object.hasOwn(MODELS, name)) return MODELS[name]!;
-      throw new InputError(
-        `option --model: found ${name}; allowed: ${
-          Object.keys(MODELS).join(", ")
-        }`,
-      );
-    }),
+    models,
     scope: {
       element: "f16",
       latent: { rank, rotary },
@@ -339,6 +341,23 @@ function latentOf(text: string): readonly [rank: number, rotary: number] {
   throw new InputError(
     `option --latent: found ${text}; allowed: RANK+ROTARY, each at most 99999, as 512+64`,
   );
+}
+
+/** Widths that no conversion has would be timed for nothing, or without end. */
+function checkLatent(
+  rank: number,
+  rotary: number,
+  name: string,
+  config: ModelConfig,
+): void {
+  try {
+    mlaShape.check({ kvLoraRank: rank, qkRopeHeadDim: rotary }, config);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError(
+      `option --latent: found ${rank}+${rotary} with ${name}: ${error.message}`,
+    );
+  }
 }
 
 function listOf(flags: Flags, name: string, otherwise: string): string[] {

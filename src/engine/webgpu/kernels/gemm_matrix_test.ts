@@ -1,11 +1,18 @@
 // The kernel of subgroup matrices on devices that have none: its text runs as it is,
 // its matrix functions replaced by loops.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertThrows } from "@std/assert";
+import {
+  assertAnswers,
+  assertDawnTakes,
+  emulated,
+  LEFT,
+  type Replacement,
+  RESULT,
+  RIGHT,
+} from "../../../../tests/fixtures/emulated_matrices.ts";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
-import { validateWgsl } from "../../../../tests/fixtures/validate_wgsl.ts";
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
-import { openGpu } from "../device/open_gpu.ts";
 import { gemmMatrixUse } from "./gemm_matrix.ts";
 import { type GemmArgs, gemmBy, gemmParts } from "./gemm.ts";
 import type { GemmPart } from "./gemm_part.ts";
@@ -19,7 +26,6 @@ import { candidateTiles } from "./gemm_candidates.ts";
 import { shaderOf, type View } from "./kernel.ts";
 import { gatedCase } from "./cases/gated_case.ts";
 import { productCase, type ProductShape } from "./cases/product_case.ts";
-import { runCase } from "./cases/run_case.ts";
 
 // As on most GPUs: fewer would be as many stores of each more.
 const LANES = 32;
@@ -28,18 +34,15 @@ const LANES = 32;
 // each lane holds its share of it.
 const FUNCTIONS = `
 const SHARE = $(256 / LANES)u;
-var<private> ownLane: u32;
 var<private> held: array<f32, $(ROWS * COLUMNS * 256 / LANES)>;
-
-fn half(unit: vec4<u32>, k: u32) -> f32 { return unpack2x16float(unit[k / 2u])[k % 2u]; }
 
 // A tile's lines are LINE apart in every load.
 fn begin(offset: u32, stride: u32) -> u32 { return offset + (stride - LINE); }
 
 fn multiply(left: u32, right: u32, result: u32) -> u32 {
-  for (var e = 0u; e < SHARE; e++) {
+  for (var e = 0u; e < rolled(SHARE); e++) {
     let at = e * $(LANES)u + ownLane;
-    for (var k = 0u; k < 16u; k++) {
+    for (var k = 0u; k < rolled(16u); k++) {
       let a = half(xTile[left + at / 16u * LINE + k / 8u], k % 8u);
       let b = half(wTile[right + at % 16u * LINE + k / 8u], k % 8u);
       held[result * SHARE + e] += a * b;
@@ -50,7 +53,7 @@ fn multiply(left: u32, right: u32, result: u32) -> u32 {
 
 #if STAGED
 fn storeSums(offset: u32, result: u32, stride: u32) {
-  for (var e = 0u; e < SHARE; e++) {
+  for (var e = 0u; e < rolled(SHARE); e++) {
     let at = e * $(LANES)u + ownLane;
     sums[offset + at / 16u * stride + at % 16u] = held[result * SHARE + e];
   }
@@ -59,7 +62,7 @@ fn storeSums(offset: u32, result: u32, stride: u32) {
 #end
 #if DIRECT
 fn storeOutput(offset: u32, result: u32, stride: u32) {
-  for (var e = 0u; e < SHARE; e++) {
+  for (var e = 0u; e < rolled(SHARE); e++) {
     let at = e * $(LANES)u + ownLane;
     output[offset + at / 16u * stride + at % 16u] = held[result * SHARE + e];
   }
@@ -68,7 +71,7 @@ fn storeOutput(offset: u32, result: u32, stride: u32) {
 #end
 #if ADDS
 fn loadOutput(result: u32, offset: u32, stride: u32) -> u32 {
-  for (var e = 0u; e < SHARE; e++) {
+  for (var e = 0u; e < rolled(SHARE); e++) {
     let at = e * $(LANES)u + ownLane;
     held[result * SHARE + e] = output[offset + at / 16u * stride + at % 16u];
   }
@@ -77,15 +80,9 @@ fn loadOutput(result: u32, offset: u32, stride: u32) -> u32 {
 #end
 `;
 
-const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
-  [
-    "subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&xTile, ",
-    "begin(",
-  ],
-  [
-    "subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&wTile, ",
-    "begin(",
-  ],
+const REPLACEMENTS: readonly Replacement[] = [
+  [`subgroupMatrixLoad<${LEFT}, row_major>(&xTile, `, "begin("],
+  [`subgroupMatrixLoad<${RIGHT}, col_major>(&wTile, `, "begin("],
   ["subgroupMatrixStore<row_major>(&sums, own, ", "storeSums(own, "],
   [
     "subgroupMatrixStore<row_major>(&sums, own + SUMS, ",
@@ -93,11 +90,11 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
   ],
   ["subgroupMatrixStore<row_major>(&output, ", "storeOutput("],
   [
-    "subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&output, ",
+    `subgroupMatrixLoad<${RESULT}, row_major>(&output, `,
     "loadOutput($(i * COLUMNS + j)u, ",
   ],
   ["subgroupMatrixMultiplyAccumulate(", "multiply("],
-  ["subgroup_matrix_result<f32, 16, 16>()", "$(i * COLUMNS + j)u"],
+  [`${RESULT}()`, "$(i * COLUMNS + j)u"],
   ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
   [
     "  let firstI =",
@@ -106,20 +103,18 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
 ];
 
 /** gemm() with emulated matrices. */
-function emulated(
+function emulatedGemm(
   arena: Arena,
   args: GemmArgs,
   tile: MatrixTile,
 ): Dispatch[] {
-  return gemmBy(arena, args, tile, (part) => {
-    const use = gemmMatrixUse(part, tile, LANES);
-    let { source } = use;
-    for (const [from, to] of REPLACEMENTS) {
-      assert(source.includes(from), `the kernel has no ${from}`);
-      source = source.replaceAll(from, to);
-    }
-    return { ...use, source: source + FUNCTIONS, needs: [] };
-  });
+  return gemmBy(
+    arena,
+    args,
+    tile,
+    (part) =>
+      emulated(gemmMatrixUse(part, tile, LANES), REPLACEMENTS, FUNCTIONS),
+  );
 }
 
 const CASES: readonly (readonly [tile: MatrixTile, shape: ProductShape])[] = [
@@ -213,27 +208,17 @@ Deno.test({
   name: "gemmMatrixUse() multiplies as its text says",
   ignore: requirement("deno-gpu").ignore,
   async fn() {
-    const gpu = await openGpu({ provider: "deno" });
-    try {
-      const kernel = (tile: MatrixTile) => (arena: Arena, args: GemmArgs) =>
-        emulated(arena, args, tile);
-      const cases = [
-        ...gpu.features.f16 ? [...CASES, ...HALF_CASES] : CASES,
-      ].map(([tile, shape]) => productCase(shape, kernel(tile)));
-      const gated = GATED_CASES.flatMap(([tile, shape]) =>
-        (["f32", "f16"] as const)
-          .filter((element) => element === "f32" || gpu.features.f16)
-          .map((outElement) =>
-            gatedCase({ ...shape, outElement }, kernel(tile))
-          )
-      );
-      for (const one of [...cases, ...gated]) {
-        const report = await runCase(gpu, one);
-        assert(report.passed, `${report.label}: ${report.message}`);
-      }
-    } finally {
-      await gpu.destroy();
-    }
+    const kernel = (tile: MatrixTile) => (arena: Arena, args: GemmArgs) =>
+      emulatedGemm(arena, args, tile);
+    const cases = [...CASES, ...HALF_CASES].map(([tile, shape]) =>
+      productCase(shape, kernel(tile))
+    );
+    const gated = GATED_CASES.flatMap(([tile, shape]) =>
+      (["f32", "f16"] as const).map((outElement) =>
+        gatedCase({ ...shape, outElement }, kernel(tile))
+      )
+    );
+    await assertAnswers([...cases, ...gated]);
   },
 });
 
@@ -268,9 +253,7 @@ Deno.test({
       parts.filter(({ gated }) => tileFault(tile, 32, gated) === undefined)
         .map((part) => shaderOf(dawn, gemmMatrixUse(part, tile, 32)))
     );
-    const messages = await validateWgsl([...shaders, "fn main() { x = 1; }"]);
-    assert(messages.pop() !== "", "Dawn takes what is no WGSL");
-    assertEquals(messages, shaders.map(() => ""));
+    await assertDawnTakes(shaders);
   },
 });
 

@@ -1,11 +1,17 @@
 // The kernel of subgroup matrices on devices that have none: its text runs as it is,
 // its matrix functions replaced by loops.
 
-import { assert, assertEquals } from "@std/assert";
+import {
+  assertAnswers,
+  assertDawnTakes,
+  emulated,
+  LEFT,
+  type Replacement,
+  RESULT,
+  RIGHT,
+} from "../../../../tests/fixtures/emulated_matrices.ts";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
-import { validateWgsl } from "../../../../tests/fixtures/validate_wgsl.ts";
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
-import { openGpu } from "../device/open_gpu.ts";
 import { absorbMatrixUse, type AbsorbStoreArgs } from "./absorb_store.ts";
 import type { AttentionMergeArgs, ValueUp } from "./attention_merge.ts";
 import {
@@ -13,7 +19,6 @@ import {
   type AbsorbStoreShape,
 } from "./cases/absorb_store_cases.ts";
 import { mergeCase, type MergeShape } from "./cases/attention_merge_cases.ts";
-import { runCase } from "./cases/run_case.ts";
 import { matrixTile } from "./gemm_tile.ts";
 import { dispatchOf, type KernelUse, shaderOf, type View } from "./kernel.ts";
 import { latentValuesUse } from "./latent_product.ts";
@@ -26,18 +31,15 @@ const LANES = 32;
 // each lane holds its share of it.
 const FUNCTIONS = `
 const SHARE = $(256 / LANES)u;
-var<private> ownLane: u32;
 var<private> held: array<f32, $(ROWS * COLUMNS * 256 / LANES)>;
-
-fn half(unit: vec4<u32>, k: u32) -> f32 { return unpack2x16float(unit[k / 2u])[k % 2u]; }
 
 fn beginX(offset: u32, stride: u32) -> u32 { return offset + (stride - X_LINE); }
 fn beginW(offset: u32, stride: u32) -> u32 { return offset + (stride - W_LINE); }
 
 fn multiply(left: u32, right: u32, result: u32) -> u32 {
-  for (var e = 0u; e < SHARE; e++) {
+  for (var e = 0u; e < rolled(SHARE); e++) {
     let at = e * $(LANES)u + ownLane;
-    for (var k = 0u; k < 16u; k++) {
+    for (var k = 0u; k < rolled(16u); k++) {
       let a = half(xTile[left + at / 16u * X_LINE + k / 8u], k % 8u);
 #if KEYS
       let b = half(wTile[right + k * W_LINE + at % 16u / 8u], at % 8u);
@@ -51,29 +53,20 @@ fn multiply(left: u32, right: u32, result: u32) -> u32 {
 }
 
 fn storeSums(offset: u32, result: u32, stride: u32) {
-  for (var e = 0u; e < SHARE; e++) {
+  for (var e = 0u; e < rolled(SHARE); e++) {
     let at = e * $(LANES)u + ownLane;
     sums[offset + at / 16u * stride + at % 16u] = held[result * SHARE + e];
   }
 }
 `;
 
-const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
-  [
-    "subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&xTile, ",
-    "beginX(",
-  ],
-  [
-    "subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&wTile, ",
-    "beginW(",
-  ],
-  [
-    "subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&wTile, ",
-    "beginW(",
-  ],
+const REPLACEMENTS: readonly Replacement[] = [
+  [`subgroupMatrixLoad<${LEFT}, row_major>(&xTile, `, "beginX("],
+  [`subgroupMatrixLoad<${RIGHT}, col_major>(&wTile, `, "beginW("],
+  [`subgroupMatrixLoad<${RIGHT}, row_major>(&wTile, `, "beginW("],
   ["subgroupMatrixStore<row_major>(&sums, ", "storeSums("],
   ["subgroupMatrixMultiplyAccumulate(", "multiply("],
-  ["subgroup_matrix_result<f32, 16, 16>()", "$(i * COLUMNS + j)u"],
+  [`${RESULT}()`, "$(i * COLUMNS + j)u"],
   ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
   ["  @builtin(subgroup_invocation_id) lane: u32,\n", ""],
   [
@@ -83,13 +76,8 @@ const REPLACEMENTS: readonly (readonly [from: string, to: string])[] = [
 ];
 
 /** The dispatch with emulated matrices. */
-function emulated(arena: Arena, use: KernelUse): Dispatch[] {
-  let { source } = use;
-  for (const [from, to] of REPLACEMENTS) {
-    assert(source.includes(from), `the kernel has no ${from}`);
-    source = source.replaceAll(from, to);
-  }
-  return [dispatchOf(arena, { ...use, source: source + FUNCTIONS, needs: [] })];
+function emulatedProduct(arena: Arena, use: KernelUse): Dispatch[] {
+  return [dispatchOf(arena, emulated(use, REPLACEMENTS, FUNCTIONS))];
 }
 
 const MERGE: MergeShape = {
@@ -155,33 +143,22 @@ const ABSORBS: readonly AbsorbStoreShape[] = [
 Deno.test({
   name: "latentValuesUse() and latentKeysUse() multiply as their text says",
   ignore: requirement("deno-gpu").ignore,
-  async fn() {
-    const gpu = await openGpu({ provider: "deno" });
-    try {
-      if (!gpu.features.f16) return;
-      const cases = [
-        ...MERGES.map((shape) =>
-          mergeCase(shape, (arena, args) => {
-            const use = latentValuesUse(args, args.up!, shape.tile!, LANES);
-            return emulated(arena, use);
-          })
-        ),
-        ...ABSORBS.map((shape) =>
-          absorbStoreCase(
-            shape,
-            (arena, args) =>
-              emulated(arena, absorbMatrixUse(args, shape.tile!, LANES)),
-          )
-        ),
-      ];
-      for (const each of cases) {
-        const report = await runCase(gpu, each);
-        assert(report.passed, `${report.label}: ${report.message}`);
-      }
-    } finally {
-      await gpu.destroy();
-    }
-  },
+  fn: () =>
+    assertAnswers([
+      ...MERGES.map((shape) =>
+        mergeCase(shape, (arena, args) => {
+          const use = latentValuesUse(args, args.up!, shape.tile!, LANES);
+          return emulatedProduct(arena, use);
+        })
+      ),
+      ...ABSORBS.map((shape) =>
+        absorbStoreCase(
+          shape,
+          (arena, args) =>
+            emulatedProduct(arena, absorbMatrixUse(args, shape.tile!, LANES)),
+        )
+      ),
+    ]),
 });
 
 Deno.test({
@@ -203,9 +180,7 @@ Deno.test({
       ),
     ];
     const shaders = uses.map((use) => shaderOf(dawn, use));
-    const messages = await validateWgsl([...shaders, "fn main() { x = 1; }"]);
-    assert(messages.pop() !== "", "Dawn takes what is no WGSL");
-    assertEquals(messages, shaders.map(() => ""));
+    await assertDawnTakes(shaders);
   },
 });
 

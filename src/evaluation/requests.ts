@@ -1,7 +1,9 @@
 // Speed of whole requests: half of the context comes in, half goes out, so many
 // requests that a batch at a time are served. Neither all prompts nor all steps
 // are run: a prefill is timed on some sequences, and steps at places along the
-// generation; a step's time grows with the cache, in between linearly.
+// generation; a step's time grows with the cache, in between linearly. The last
+// batch may be a part of one: as weights are read all the same, its steps take
+// longer than its share, and are timed, too.
 
 import type { Session } from "../engine/engine.ts";
 import { type FillCache, sequencesOf } from "./cache_source.ts";
@@ -50,6 +52,11 @@ export interface RequestSpeed extends Speed {
     readonly prefillSeconds: number;
     readonly prefillSampledTokens: number;
     readonly sampledSteps: readonly SampledStep[];
+    /** Where the count is no multiple of the batch: those that are left, timed as a batch of their own. */
+    readonly lastBatch?: {
+      readonly sequences: number;
+      readonly sampledSteps: readonly SampledStep[];
+    };
   };
 }
 
@@ -69,22 +76,75 @@ export async function requestThroughput(
   const { count, batchSize, contextTokens, samples, repetitions } = options;
   const inputTokens = Math.floor(contextTokens / 2);
   const outputTokens = contextTokens - inputTokens;
-  const steps = Math.min(options.steps, outputTokens);
-  const total = 1 + samples;
-  options.progress?.(0, total);
+  const rest = count % batchSize;
+  const total = 1 + samples * (rest === 0 ? 1 : 2);
+  let done = 0;
+  const progress = () => options.progress?.(done++, total);
+  progress();
   const prefill = await timePrefill(session, inputTokens, options);
+  const time = (sequences: number) =>
+    timeSteps(session, sequences, inputTokens, options, progress);
+  // Last the whole batch: its cache is the one that a profile finds.
+  const last = rest === 0 ? undefined : await time(rest);
+  const whole = await time(batchSize);
+  options.progress?.(total, total);
+  const generation = ({ sampledSteps }: TimedSteps) =>
+    generationSeconds(sampledSteps, inputTokens, contextTokens);
+  const prefillSeconds = prefill.seconds * count * inputTokens /
+    prefill.tokens;
+  const seconds = prefillSeconds +
+    Math.floor(count / batchSize) * generation(whole) +
+    (last === undefined ? 0 : generation(last));
+  return {
+    ...decodeSpeed(batchSize, whole.stepSeconds),
+    prefillTokensPerSecond: prefill.tokens / prefill.seconds,
+    decodeSamples: whole.decodeSamples,
+    repetitions,
+    requests: {
+      count,
+      inputTokens,
+      outputTokens,
+      outputTokensPerSecond: count * outputTokens / seconds,
+      seconds,
+      prefillSeconds,
+      prefillSampledTokens: prefill.tokens,
+      sampledSteps: whole.sampledSteps,
+      ...(last === undefined ? {} : {
+        lastBatch: { sequences: rest, sampledSteps: last.sampledSteps },
+      }),
+    },
+  };
+}
+
+/** Steps of a batch along the generation. */
+interface TimedSteps {
+  readonly sampledSteps: readonly SampledStep[];
+  readonly stepSeconds: readonly number[];
+  readonly decodeSamples: number;
+}
+
+async function timeSteps(
+  session: Session,
+  sequences: number,
+  inputTokens: number,
+  options: RequestOptions,
+  progress: () => void,
+): Promise<TimedSteps> {
+  const { contextTokens, samples, repetitions, reserve = 0 } = options;
+  const outputTokens = contextTokens - inputTokens;
+  const steps = Math.min(options.steps, outputTokens);
   const stepSeconds: number[] = [];
   const sampledSteps: SampledStep[] = [];
   let decodeSamples = 0;
   for (let i = 0; i < samples; i++) {
-    options.progress?.(1 + i, total);
+    progress();
     const part = samples === 1 ? 0.5 : i / (samples - 1);
     const start = inputTokens + Math.round(part * (outputTokens - steps));
     const own: number[] = [];
     // What is compiled at the first place is there at the others.
     const warmups = i === 0 ? options.warmups : 0;
     for (let r = 0; r < warmups + repetitions; r++) {
-      await options.fill(batchSize, start, steps + (options.reserve ?? 0));
+      await options.fill(sequences, start, steps + reserve);
       const decoded = await session.decode(steps);
       if (r < warmups) continue;
       own.push(...decoded.stepSeconds);
@@ -96,29 +156,7 @@ export async function requestThroughput(
       ms: 1000 * quantile(own, 0.5),
     });
   }
-  options.progress?.(total, total);
-  // The last wave may be a part of one: its share of a whole one's time.
-  const waves = count / batchSize;
-  const prefillSeconds = prefill.seconds * count * inputTokens /
-    prefill.tokens;
-  const seconds = prefillSeconds +
-    waves * generationSeconds(sampledSteps, inputTokens, contextTokens);
-  return {
-    ...decodeSpeed(batchSize, stepSeconds),
-    prefillTokensPerSecond: prefill.tokens / prefill.seconds,
-    decodeSamples,
-    repetitions,
-    requests: {
-      count,
-      inputTokens,
-      outputTokens,
-      outputTokensPerSecond: count * outputTokens / seconds,
-      seconds,
-      prefillSeconds,
-      prefillSampledTokens: prefill.tokens,
-      sampledSteps,
-    },
-  };
+  return { sampledSteps, stepSeconds, decodeSamples };
 }
 
 async function timePrefill(

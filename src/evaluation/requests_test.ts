@@ -69,8 +69,14 @@ Deno.test("requestThroughput() times steps along the generation and serves all r
     fill,
     prompt: (length) => new Int32Array(length),
   });
-  const of = (tokens: number) => ({ batch: 8, tokens, reserve: 11 });
-  assertEquals(fills, [of(1000), of(1000), of(1495), of(1990)]);
+  const of = (batch: number) => (tokens: number) => ({
+    batch,
+    tokens,
+    reserve: 11,
+  });
+  // 100 are 12 batches of 8 and one of 4; the cache of the whole one stays.
+  const places = [1000, 1000, 1495, 1990];
+  assertEquals(fills, [...places.map(of(4)), ...places.map(of(8))]);
   // One untimed and one timed prefill of about 4096 tokens.
   assertEquals(prefills, [[1000, 1000, 1000, 1000], [1000, 1000, 1000, 1000]]);
   const { requests } = speed;
@@ -81,10 +87,15 @@ Deno.test("requestThroughput() times steps along the generation and serves all r
     requests.sampledSteps.map(({ contextTokens }) => contextTokens),
     [1005, 1500, 1995],
   );
-  // 1000 steps of 2.5 ms in the mean, 100 / 8 times.
+  assertEquals(requests.lastBatch?.sequences, 4);
+  assertEquals(
+    requests.lastBatch?.sampledSteps,
+    requests.sampledSteps,
+  );
+  // 1000 steps of 2.5 ms in the mean, whatever the sequences: 13 times.
   assertAlmostEquals(
     requests.seconds - requests.prefillSeconds,
-    1000 * 2.5e-3 * 12.5,
+    1000 * 2.5e-3 * 13,
     0.02,
   );
   assertAlmostEquals(
@@ -114,6 +125,7 @@ Deno.test("requestThroughput() of a short output times no more steps than it has
     prompt: (length) => new Int32Array(length),
   });
   assertEquals(speed.requests.inputTokens, 4);
+  assertEquals(speed.requests.lastBatch, undefined);
   assertEquals(fills, [
     { batch: 2, tokens: 4, reserve: 5 },
     { batch: 2, tokens: 4, reserve: 5 },

@@ -177,6 +177,18 @@ export interface ThroughputMetrics {
       /** Median time of a step. */
       readonly ms: number;
     }[];
+    /** Where count is no multiple of batchSize: the requests that are left, decoded as a batch of their own; absent in earlier records, where they take their share of a whole batch's time. */
+    readonly lastBatch?: {
+      /** At once. */
+      readonly sequences: number;
+      /** As of a whole batch. */
+      readonly sampledSteps: readonly {
+        /** In the cache of each sequence, the mean over the timed steps. */
+        readonly contextTokens: number;
+        /** Median time of a step. */
+        readonly ms: number;
+      }[];
+    };
   };
 }
 

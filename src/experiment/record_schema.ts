@@ -78,6 +78,10 @@ const kernel = z.looseObject({
   flops: z.number().nonnegative(),
 });
 
+const sampledSteps = z.array(
+  z.looseObject({ contextTokens: count, ms: positive }),
+).min(1);
+
 const requests = z.looseObject({
   count: count.min(1),
   inputTokens: count,
@@ -86,9 +90,9 @@ const requests = z.looseObject({
   seconds: positive,
   prefillSeconds: positive,
   prefillSampledTokens: count.min(1),
-  sampledSteps: z.array(
-    z.looseObject({ contextTokens: count, ms: positive }),
-  ).min(1),
+  sampledSteps,
+  lastBatch: z.looseObject({ sequences: count.min(1), sampledSteps })
+    .optional(),
 });
 
 const throughput = z.looseObject({

@@ -75,7 +75,9 @@ export function estimateThroughput(
   }
   const input = Math.floor(context / 2);
   const middle = Math.floor(0.75 * context);
-  const places = requests.samples * repetitions + warmups;
+  // The last batch may be a part of one, which is timed, too.
+  const batches = requests.count % batchSize === 0 ? 1 : 2;
+  const places = batches * (requests.samples * repetitions + warmups);
   return {
     ...common,
     seconds: rounds * facts.prefillSeconds(Math.max(input, 4096), input) +

@@ -137,10 +137,19 @@ export function requestsMeaning(run: RunData): string {
   );
   const [first] = requests;
   if (first === undefined) return "";
+  const shared = run.cells.some((cell) =>
+    cell.measure === "throughput" && cell.metrics?.requests !== undefined &&
+    cell.metrics.requests.lastBatch === undefined &&
+    cell.metrics.requests.count % cell.metrics.batchSize !== 0
+  );
   const counts = [...new Set(requests.map(({ count }) => formatNumber(count)))];
   return `${
     counts.join(" or ")
-  } requests, half of the context in and half out, as many at once as the memory holds. Prefill was timed on a sample of the input and steps at ${first.sampledSteps.length} lengths along the generation; the time between is linear. The paper’s columns: Table 4 of arXiv 2502.07864, other cards under vLLM.`;
+  } requests, half of the context in and half out, as many at once as the memory holds. Prefill was timed on a sample of the input and steps at ${first.sampledSteps.length} lengths along the generation; the time between is linear. The requests that are left for a last batch ${
+    shared
+      ? "took their share of a whole batch’s time"
+      : "were timed as a batch of their own"
+  }. The paper’s columns: Table 4 of arXiv 2502.07864, other cards under vLLM.`;
 }
 
 /** Whole requests: a row a load and context, a speed a variant, the paper's beside it. */

@@ -41,6 +41,10 @@ const LLAMA_2_7B: Readonly<Record<CaseKind, readonly number[]>> = {
   mla: [244, 122, 61, 30, 15, 7],
 };
 
+/** More than any memory holds. */
+const MOST_SEQUENCES = 1 << 16;
+const MOST_TOKENS = 1 << 24;
+
 /**
  * Reads "original:1x1024,mla:30x8K".
  *
@@ -56,11 +60,15 @@ export function parseCases(text: string): DecodeCase[] {
         `option --cases: found ${part}; allowed: original:BATCHxCONTEXT or mla:BATCHxCONTEXT, for instance mla:30x8K`,
       );
     }
-    return {
+    const one = {
       kind: kind as CaseKind,
       batch: Number(batch),
       context: Number(context) * (thousands === "K" ? 1024 : 1),
     };
+    if (one.batch <= MOST_SEQUENCES && one.context <= MOST_TOKENS) return one;
+    throw new InputError(
+      `option --cases: found ${part}; allowed: at most ${MOST_SEQUENCES} sequences of ${MOST_TOKENS} tokens`,
+    );
   });
 }
 

@@ -258,6 +258,8 @@ Deno.test("parseSettings() refuses what cannot be meant", () => {
   refused(["llama"], "--model names the model");
   refused(["--provider", "deno,deno"], "found deno again");
   refused(["--cases", "mla:1x1K,mla:1x1024"], "found mla:1x1K again");
+  refused(["--cases", "mla:99999x1"], "at most 65536 sequences");
+  refused(["--score-windows", "2"], "allowed: only with --score");
   refused(["--time-limit", "2147484"], "allowed: at most 2147483");
   refused(
     ["--kv-lora-rank", "9999"],

@@ -132,6 +132,12 @@ export function parseSettings(
       "option --ours-only: found beside --peer-only; allowed: one of them",
     );
   }
+  for (const name of ["score-model", "score-windows"]) {
+    if (flags[name] === undefined || flags["score"] === true) continue;
+    throw new InputError(
+      `option --${name}: found ${flags[name]}; allowed: only with --score`,
+    );
+  }
   const model = text(flags, "model", "synthetic:llama-2-7b");
   const mla = {
     kvLoraRank: integerFlag(flags, "kv-lora-rank", 1) ?? 512,

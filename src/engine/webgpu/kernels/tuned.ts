@@ -4,7 +4,7 @@
 import { join } from "node:path";
 import { contentKey } from "../../../base/content_key.ts";
 import { InputError } from "../../../base/errors.ts";
-import { oneLine } from "../../../base/excerpt.ts";
+import { excerpt, oneLine } from "../../../base/excerpt.ts";
 import { cacheFolder } from "../../../checkpoint/cache_folder.ts";
 import { parseJsonObject } from "../../../checkpoint/strict_json.ts";
 import type { AdapterFacts, Gpu } from "../device/gpu.ts";
@@ -20,6 +20,7 @@ import {
 
 /** Which tables count: "all" (the default), "shipped" or "none". */
 const VARIABLE = "TRANSMLA_TUNING";
+const CHOICES: readonly string[] = ["all", "shipped", "none"];
 
 /** In order of precedence. */
 const SHIPPED: readonly (readonly [name: string, file: unknown])[] = [
@@ -109,8 +110,13 @@ function tablesOf(gpu: Gpu): readonly NamedTable[] {
 function readTables(facts: AdapterFacts): NamedTable[] {
   if (facts.software) return [];
   const which = isGranted({ name: "env", variable: VARIABLE })
-    ? Deno.env.get(VARIABLE)
+    ? Deno.env.get(VARIABLE) || undefined
     : undefined;
+  if (which !== undefined && !CHOICES.includes(which)) {
+    throw new InputError(
+      `${VARIABLE}: found ${excerpt(which)}; allowed: ${CHOICES.join(", ")}`,
+    );
+  }
   if (which === "none") return [];
   const shipped = SHIPPED.flatMap(([name, file]) =>
     shippedTables(name, checkTuningFamily(name, file), facts)

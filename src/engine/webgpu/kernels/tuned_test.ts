@@ -134,6 +134,27 @@ Deno.test("ownTable() does without a shape that has no sense, a folder, a device
   }
 });
 
+Deno.test("TRANSMLA_TUNING with a word that means nothing is refused", () => {
+  const before = Deno.env.get("TRANSMLA_TUNING");
+  try {
+    for (
+      const [word, message] of [["None", 'found "None"'], ["", 'found ""']]
+    ) {
+      Deno.env.set("TRANSMLA_TUNING", word!);
+      assertThrows(
+        () => tuned(gpuOf(FACTS), "gemm", "a"),
+        InputError,
+        `TRANSMLA_TUNING: ${message}; allowed: all, shipped, none`,
+      );
+    }
+    Deno.env.set("TRANSMLA_TUNING", "none");
+    assertEquals(tuned(gpuOf(FACTS), "gemm", "a"), undefined);
+  } finally {
+    if (before === undefined) Deno.env.delete("TRANSMLA_TUNING");
+    else Deno.env.set("TRANSMLA_TUNING", before);
+  }
+});
+
 Deno.test("shippedTables() are for adapters of the family, by provider", () => {
   const family = checkTuningFamily("family", {
     format: 1,

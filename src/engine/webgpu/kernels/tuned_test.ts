@@ -137,16 +137,12 @@ Deno.test("ownTable() does without a shape that has no sense, a folder, a device
 Deno.test("TRANSMLA_TUNING with a word that means nothing is refused", () => {
   const before = Deno.env.get("TRANSMLA_TUNING");
   try {
-    for (
-      const [word, message] of [["None", 'found "None"'], ["", 'found ""']]
-    ) {
-      Deno.env.set("TRANSMLA_TUNING", word!);
-      assertThrows(
-        () => tuned(gpuOf(FACTS), "gemm", "a"),
-        InputError,
-        `TRANSMLA_TUNING: ${message}; allowed: all, shipped, none`,
-      );
-    }
+    Deno.env.set("TRANSMLA_TUNING", "None");
+    assertThrows(
+      () => tuned(gpuOf(FACTS), "gemm", "a"),
+      InputError,
+      'TRANSMLA_TUNING: found "None"; allowed: all, shipped, none',
+    );
     Deno.env.set("TRANSMLA_TUNING", "none");
     assertEquals(tuned(gpuOf(FACTS), "gemm", "a"), undefined);
   } finally {

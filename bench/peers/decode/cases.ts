@@ -168,3 +168,13 @@ export function isWithinBudget(
 ): boolean {
   return batch <= largestBatch(config, mla, kind, context);
 }
+
+/** Whether a case is about the largest within the budget: of fewer sequences than it holds, a ratio would say nothing of it. */
+export function fillsBudget(
+  config: ModelConfig,
+  mla: MlaWidths,
+  { kind, batch, context }: DecodeCase,
+): boolean {
+  const most = largestBatch(config, mla, kind, context);
+  return batch <= most && batch + 1 >= 0.8 * most;
+}

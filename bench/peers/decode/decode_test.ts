@@ -187,6 +187,18 @@ Deno.test("findings() holds ours against torch's fastest form and the bytes", ()
     found.mlaRatios.map(({ load, batches }) => [load, ...batches]),
     [["one", 1, 1], ["budget", 2, 30]],
   );
+  // A few sequences are not what a budget holds.
+  const few = parseCases("original:1x8K,mla:5x8K");
+  const { mlaRatios } = findings(
+    { cases: few, mla: MLA },
+    configOf(LLAMA),
+    [{
+      side: "torch",
+      wallSeconds: 1,
+      events: few.map((one) => peer(one, 1e-2)),
+    }],
+  );
+  assertEquals(mlaRatios, []);
   const [, budget] = found.mlaRatios;
   // 30 sequences in 12 ms beside 2 in 10.
   assertAlmostEquals(budget!.ratios.torch!, 12.5, 1e-9);

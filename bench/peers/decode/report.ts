@@ -6,7 +6,7 @@ import {
   type CaseKind,
   caseName,
   type DecodeCase,
-  isWithinBudget,
+  fillsBudget,
   stepBytes,
 } from "./cases.ts";
 import { type DecodeEvent, fastestForm } from "./events.ts";
@@ -49,7 +49,7 @@ export interface CaseRow {
 /** How many times the original's tokens a second MLA has at a context. */
 export interface MlaRatio {
   readonly context: number;
-  /** One sequence each, or the largest timed batches of each that fit 24 GiB x 0.9. */
+  /** One sequence each, or as many as 24 GiB x 0.9 hold, about. */
   readonly load: "one" | "budget";
   readonly batches: readonly [original: number, mla: number];
   readonly ratios: Readonly<Partial<Record<SideName, number>>>;
@@ -102,11 +102,11 @@ export function findings(
       (side) => (isWide(settings, side) ? 2 : 1),
     )
   );
-  const fits = (one: DecodeCase) => isWithinBudget(config, settings.mla, one);
+  const fills = (one: DecodeCase) => fillsBudget(config, settings.mla, one);
   return {
     ...(copy === undefined ? {} : { copyBytesPerSecond: copy }),
     rows,
-    mlaRatios: ratiosOf(rows, fits),
+    mlaRatios: ratiosOf(rows, fills),
   };
 }
 
@@ -187,7 +187,7 @@ function timeOf(
 
 function ratiosOf(
   rows: readonly CaseRow[],
-  fits: (one: DecodeCase) => boolean,
+  fills: (one: DecodeCase) => boolean,
 ): MlaRatio[] {
   const contexts = [...new Set(rows.map((row) => row.case.context))]
     .toSorted((a, b) => a - b);
@@ -197,7 +197,7 @@ function ratiosOf(
       const largest = (kind: CaseKind) =>
         rows.filter((row) =>
           row.case.kind === kind && row.case.context === context &&
-          (load === "one" ? row.case.batch === 1 : fits(row.case))
+          (load === "one" ? row.case.batch === 1 : fills(row.case))
         ).toSorted((a, b) => b.case.batch - a.case.batch)[0];
       const original = largest("original");
       const mla = largest("mla");

@@ -129,6 +129,23 @@ Deno.test("crossoverNote() of a variant that is faster at short contexts only do
   });
 });
 
+Deno.test("crossoverNote() calls nothing faster that only fits where the original does not", async () => {
+  const cells = [
+    cell("original", ONE, 1024, 100),
+    cell("original", ONE, 2048, 100),
+    cell("original", ONE, 4096),
+    cell("mla-shape", ONE, 1024, 80),
+    cell("mla-shape", ONE, 2048, 70),
+    cell("mla-shape", ONE, 4096, 60),
+  ];
+  await withCells(cells, (run) => {
+    assertEquals(
+      crossoverNote(collectSeries(run)),
+      "mla-shape · batch 1: original · batch 1 does not fit from 4,096 tokens on, before not faster than it, at most 0.80× at 1,024.",
+    );
+  });
+});
+
 Deno.test("a figure of whole requests compares their output, not the decoding", async () => {
   const outputs: Record<string, number> = { "original": 10, "mla-shape": 20 };
   const cells = [1024, 2048].flatMap((context) =>

@@ -251,8 +251,8 @@ export function crossoverNote(
     if (speeds.length < 2) return [];
     const last = speeds.findLastIndex(({ ratio }) => ratio <= 1);
     const first = speeds[last + 1];
-    const best = speeds.filter(({ ratio }) => ratio > 0 && ratio < Infinity)
-      .toSorted((a, b) => b.ratio - a.ratio)[0];
+    const [best] = speeds.filter(({ ratio }) => ratio > 0 && ratio < Infinity)
+      .toSorted((a, b) => b.ratio - a.ratio);
     const most = best === undefined
       ? ""
       : `, at most ${formatRatio(best.ratio)} at ${formatNumber(best.context)}`;
@@ -263,6 +263,10 @@ export function crossoverNote(
           formatNumber(speeds[last]!.context)
         } tokens, the longest that compares`
         : `not ${faster} than ${base.label} at any context`
+      : best !== undefined && best.ratio <= 1
+      ? `${base.label} does not fit from ${
+        formatNumber(first.context)
+      } tokens on, before not ${faster} than it`
       : last < 0
       ? `${faster} than ${base.label} at every context`
       : `${faster} than ${base.label} from ${

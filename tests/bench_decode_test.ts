@@ -2,6 +2,7 @@ import {
   assert,
   assertAlmostEquals,
   assertEquals,
+  assertRejects,
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import { requirement } from "./fixtures/requirements.ts";
 import { writeTinyFolder } from "./fixtures/tiny_folder.ts";
 import { runVerbTask } from "./fixtures/verb_child.ts";
 import { vulkanDriverEnv } from "./fixtures/vulkan_drivers.ts";
+import { decodedLines } from "../src/experiment/lines.ts";
 import type { DecodeReport } from "../bench/peers/decode/report.ts";
 
 const gpu = requirement("deno-gpu").ignore;
@@ -63,6 +65,46 @@ Deno.test({
       ["deno"],
     ]);
     assertStringIncludes(stdout, "linear layers over 2048 tokens");
+  },
+});
+
+Deno.test({
+  name: "bench decode that is interrupted leaves no folder and no process",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const slow = join(folder, "python");
+      const late = join(folder, "late");
+      await Deno.writeTextFile(slow, `#!/bin/sh\nsleep 3\necho > ${late}\n`);
+      await Deno.chmod(slow, 0o755);
+      const temporary = join(folder, "tmp");
+      await Deno.mkdir(temporary);
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "--quiet", "--no-check", "-A", "bench/bench.ts", ...TINY],
+          ...["--cases", "original:1x64", "--peer-only", "--python", slow],
+        ],
+        env: { TMPDIR: temporary },
+        stdin: "null",
+        stdout: "null",
+        stderr: "piped",
+      }).spawn();
+      const lines = decodedLines(child.stderr);
+      assertEquals((await lines.next()).value, "torch:");
+      // Its process is about to start.
+      await new Promise((done) => setTimeout(done, 500));
+      child.kill("SIGINT");
+      assertStringIncludes((await lines.next()).value!, "interrupted");
+      assertEquals((await child.status).code, 130);
+      await lines.return(undefined);
+      const left = await Array.fromAsync(Deno.readDir(temporary));
+      assertEquals(left.map(({ name }) => name), []);
+      await new Promise((done) => setTimeout(done, 3500));
+      await assertRejects(() => Deno.stat(late), Deno.errors.NotFound);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   },
 });
 

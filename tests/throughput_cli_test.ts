@@ -184,3 +184,24 @@ Deno.test({
     assert(!/ ok /.test(result.stdout), result.stdout);
   },
 });
+
+Deno.test({
+  name:
+    "a longer context of fewer requests is tried where a shorter one did not fit",
+  ignore: requirement("deno-gpu").ignore,
+  fn: async () => {
+    const throughput = "measure.throughput";
+    const result = await run(
+      `${throughput}.workload=requests`,
+      `${throughput}.requests={ count: 100, countAt: { 64: 1 }, samples: 1 }`,
+      `${throughput}.batch=64`,
+      `${throughput}.memoryBudget=600KB`,
+    );
+    assertEquals(result.code, 0, `${result.stdout}\n${result.stderr}`);
+    assertEquals(
+      result.records.filter(({ measure }) => measure === "throughput")
+        .map(({ contextTokens, status }) => [contextTokens, status]),
+      [[32, "oom"], [64, "ok"], [32, "oom"], [64, "ok"]],
+    );
+  },
+});

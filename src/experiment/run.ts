@@ -162,8 +162,13 @@ class Run {
     const { signal, failFast } = this.#options;
     const exhausted = new Exhaustion();
     let elsewhere = 0;
+    const { throughput } = this.#plan.experiment.measure;
+    // A longer context may have fewer requests at once.
+    const mayShrink = throughput?.requests?.countAt !== undefined;
     const take = (record: CellRecord, cell: PlannedCell) => {
-      if (record.status === "oom") exhausted.add(cell, isResult(record));
+      if (record.status !== "oom") return;
+      const foreseen = isResult(record);
+      if (!(foreseen && mayShrink)) exhausted.add(cell, foreseen);
     };
     const queue = new CellQueue(this.#folder, pending, {
       ...(signal === undefined ? {} : { signal }),

@@ -3,6 +3,7 @@
 import type { Arena, Dispatch } from "../device/gpu.ts";
 import type { AttentionDecodeArgs } from "./attention_decode.ts";
 import {
+  chunkLayout,
   fitsWidths,
   type MatrixDecodeShape,
   matrixLayout,
@@ -16,6 +17,7 @@ const SOURCE = readWgsl("attention_decode_matrix.wgsl", import.meta.url);
 const FETCH = readWgsl("attention_decode_matrix_fetch.wgsl", import.meta.url);
 const PUT = readWgsl("attention_decode_matrix_put.wgsl", import.meta.url);
 const SCORE = readWgsl("attention_decode_matrix_score.wgsl", import.meta.url);
+const WIDE = readWgsl("attention_decode_wide.wgsl", import.meta.url);
 
 /** How far a head's maximum may grow before its sums are scaled, as a power of two. */
 const GROWTH = 8;
@@ -55,7 +57,6 @@ export function matrixDecodeUse(
   work: { readonly bytes: number; readonly flops: number },
 ): KernelUse {
   const { query, first, second, heads, firstWidth, secondWidth } = args;
-  const { tokens, buffers, rowBlocks } = shape;
   if (
     !fitsWidths(args, shape) || !isAligned(query, 4) ||
     [first, second].some((view) =>
@@ -66,46 +67,14 @@ export function matrixDecodeUse(
       `Cannot attend by subgroup matrices as they need one f16 latent row for all heads, of multiples of 8 columns: current widths are ${firstWidth} ${first.element} and ${secondWidth} ${second.element}`,
     );
   }
-  const layout = matrixLayout(args, shape);
-  const constants: Constants = {
-    R: firstWidth,
-    M: secondWidth,
-    WIDE: layout.wide,
-    HEADS: 16 * rowBlocks,
-    ROW_BLOCKS: rowBlocks,
-    TOKENS: tokens,
-    BUFFERS: buffers,
-    TILE_ROWS: layout.tileRows,
-    SLICES: layout.slices,
-    FRAGMENTS: layout.fragments,
-    COLUMNS: layout.columns,
-    FIRST_UNITS: Math.ceil(tokens * firstWidth / 8 / THREADS),
-    QUERY_UNITS: Math.ceil(
-      layout.tileRows * (layout.wide / 8 + 1) / THREADS,
-    ),
-    SECOND_UNITS: Math.ceil(tokens * secondWidth / 8 / THREADS),
-    GROWTH,
-    SKIPS: shape.skips,
-  };
-  const fetch = (at: string) => fillTemplate(FETCH, { ...constants, AT: at });
-  const put = (row: string) => fillTemplate(PUT, { ...constants, ROW: row });
-  const score = (row: string) =>
-    fillTemplate(SCORE, { ...constants, ROW: row });
-  const next = buffers === 2 ? "other" : "buffer";
+  const { source, constants } = shape.chunk === undefined
+    ? wholeRows(args, shape)
+    : rowsInChunks(args, shape.chunk, shape.valueBlocks);
   const vectors = "array<vec4<u32>>";
   return {
     label: "attention_decode_matrix",
-    source: SOURCE,
-    constants: {
-      ...constants,
-      FETCH_FIRST: fetch("0u"),
-      FETCH_SECOND: fetch("1u"),
-      FETCH: fetch(`i + ${buffers}u`),
-      PUT_FIRST: put("0u"),
-      PUT: put(next),
-      SCORE_FIRST: score("0u"),
-      SCORE: score(next),
-    },
+    source,
+    constants,
     bindings: {
       query: { buffer: query.buffer, type: "array<vec4<f32>>", access: "read" },
       first: { buffer: first.buffer, type: vectors, access: "read" },
@@ -133,7 +102,85 @@ export function matrixDecodeUse(
       second_line: { u32: second.stride / 8 },
     },
     needs: ["f16", "subgroups", "subgroupMatrix"],
-    grid: [args.splits, args.batch, Math.ceil(heads / (16 * rowBlocks))],
+    grid: [
+      args.splits,
+      args.batch,
+      Math.ceil(heads / (16 * shape.rowBlocks)) * (shape.valueBlocks ?? 1),
+    ],
     ...work,
+  };
+}
+
+/** What a kernel is made from. */
+interface KernelText {
+  readonly source: string;
+  readonly constants: Constants;
+}
+
+function wholeRows(
+  args: AttentionDecodeArgs,
+  shape: MatrixDecodeShape,
+): KernelText {
+  const { firstWidth, secondWidth } = args;
+  const { tokens, buffers, rowBlocks } = shape;
+  const layout = matrixLayout(args, shape);
+  const constants: Constants = {
+    R: firstWidth,
+    M: secondWidth,
+    WIDE: layout.wide,
+    HEADS: 16 * rowBlocks,
+    ROW_BLOCKS: rowBlocks,
+    TOKENS: tokens,
+    BUFFERS: buffers,
+    TILE_ROWS: layout.tileRows,
+    SLICES: layout.slices,
+    FRAGMENTS: layout.fragments,
+    COLUMNS: layout.columns,
+    FIRST_UNITS: Math.ceil(tokens * firstWidth / 8 / THREADS),
+    QUERY_UNITS: Math.ceil(
+      layout.tileRows * (layout.wide / 8 + 1) / THREADS,
+    ),
+    SECOND_UNITS: Math.ceil(tokens * secondWidth / 8 / THREADS),
+    GROWTH,
+    SKIPS: shape.skips,
+  };
+  const fetch = (at: string) => fillTemplate(FETCH, { ...constants, AT: at });
+  const put = (row: string) => fillTemplate(PUT, { ...constants, ROW: row });
+  const score = (row: string) =>
+    fillTemplate(SCORE, { ...constants, ROW: row });
+  const next = buffers === 2 ? "other" : "buffer";
+  return {
+    source: SOURCE,
+    constants: {
+      ...constants,
+      FETCH_FIRST: fetch("0u"),
+      FETCH_SECOND: fetch("1u"),
+      FETCH: fetch(`i + ${buffers}u`),
+      PUT_FIRST: put("0u"),
+      PUT: put(next),
+      SCORE_FIRST: score("0u"),
+      SCORE: score(next),
+    },
+  };
+}
+
+function rowsInChunks(
+  args: AttentionDecodeArgs,
+  chunk: number,
+  valueBlocks?: number,
+): KernelText {
+  const layout = chunkLayout(args, chunk, valueBlocks);
+  return {
+    source: WIDE,
+    constants: {
+      R: args.firstWidth,
+      M: args.secondWidth,
+      CHUNK: chunk,
+      CHUNKS: layout.chunks,
+      OUT_CHUNKS: layout.outChunks,
+      VALUE_BLOCKS: layout.valueBlocks,
+      FRAGMENTS: layout.fragments,
+      GROWTH,
+    },
   };
 }

@@ -27,6 +27,10 @@ export interface MatrixDecodeShape {
   readonly skips: boolean;
   /** Shares of the keys. */
   readonly splits: number;
+  /** Columns of a row that lie in workgroup memory at a time, a multiple of 128; of 16 tokens, one buffer and one block of heads. @default all */
+  readonly chunk?: number;
+  /** Workgroups that share the chunks of the values, where rows come in chunks. @default 1 */
+  readonly valueBlocks?: number;
 }
 
 /** What decides whether a device can attend by subgroup matrices. */
@@ -83,6 +87,65 @@ export function matrixLayout(
   };
 }
 
+/** Chunks of rows that pass through workgroup memory. */
+export interface ChunkLayout {
+  /** Columns of a chunk. */
+  readonly chunk: number;
+  /** Chunks of a row, and those whose values a workgroup takes. */
+  readonly chunks: number;
+  readonly outChunks: number;
+  readonly valueBlocks: number;
+  /** Matrices of a chunk that are a subgroup's. */
+  readonly fragments: number;
+  /** Of workgroup memory. */
+  readonly bytes: number;
+}
+
+/**
+ * Lays the work out where rows come in chunks; see attention_decode_wide.wgsl.
+ *
+ * @param sizes Widths.
+ * @param chunk Columns of a chunk.
+ * @param valueBlocks Workgroups that share the chunks of the values.
+ */
+export function chunkLayout(
+  { firstWidth, secondWidth }: MatrixDecodeSizes,
+  chunk: number,
+  valueBlocks = 1,
+): ChunkLayout {
+  const valueChunks = Math.ceil(firstWidth / chunk);
+  return {
+    chunk,
+    chunks: Math.ceil((firstWidth + secondWidth) / chunk),
+    outChunks: Math.ceil(valueChunks / valueBlocks),
+    valueBlocks,
+    fragments: chunk / 16 / SUBGROUPS,
+    // The tile, scores, weights, factors, and whether one has grown.
+    bytes: 2 * 16 * (chunk + 8) + 16 * 512 + 16 * 48 + 4 * 16 + 4,
+  };
+}
+
+/** Registers of a thread that queries, sums and what is on its way may take: with more it spills. */
+const MOST_CHUNK_REGISTERS = 184;
+
+function fitsChunks(
+  sizes: MatrixDecodeSizes,
+  shape: MatrixDecodeShape,
+  memory: number,
+): boolean {
+  const { chunk = 0, valueBlocks = 1, tokens, buffers, rowBlocks } = shape;
+  if (chunk % (16 * SUBGROUPS) !== 0 || chunk <= 0) return false;
+  const { chunks, outChunks, fragments, bytes } = chunkLayout(
+    sizes,
+    chunk,
+    valueBlocks,
+  );
+  // A matrix of halves is 4 registers a lane, one of sums 8.
+  const registers = fragments * (4 * chunks + 8 * outChunks + 4);
+  return tokens === 16 && buffers === 1 && rowBlocks === 1 &&
+    registers <= MOST_CHUNK_REGISTERS && bytes <= memory;
+}
+
 /**
  * Whether a device attends by subgroup matrices in a shape.
  *
@@ -101,7 +164,10 @@ export function fitsMatrixDecode(
     facts.subgroupSize === THREADS / SUBGROUPS &&
     limits.maxComputeInvocationsPerWorkgroup >= THREADS &&
     sizes.heads > FEW_HEADS && fitsWidths(sizes, shape) &&
-    matrixLayout(sizes, shape).bytes <= limits.maxComputeWorkgroupStorageSize;
+    (shape.chunk === undefined
+      ? matrixLayout(sizes, shape).bytes <=
+        limits.maxComputeWorkgroupStorageSize
+      : fitsChunks(sizes, shape, limits.maxComputeWorkgroupStorageSize));
 }
 
 /**
@@ -118,5 +184,6 @@ export function fitsWidths(
   return sizes.keyGroups === 1 && sizes.valueGroups === 1 &&
     sizes.valueFrom === "first" && sizes.valueWidth === firstWidth &&
     secondWidth > 0 && firstWidth % 8 === 0 && secondWidth % 8 === 0 &&
-    shape.rowBlocks * matrixLayout(sizes, shape).columns <= MOST_SUMS;
+    (shape.chunk !== undefined ||
+      shape.rowBlocks * matrixLayout(sizes, shape).columns <= MOST_SUMS);
 }

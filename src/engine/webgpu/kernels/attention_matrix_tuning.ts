@@ -3,6 +3,7 @@
 import type { Gpu } from "../device/gpu.ts";
 import type { Element } from "./kernel.ts";
 import {
+  chunkLayout,
   fitsMatrixDecode,
   type MatrixDecodeShape,
   type MatrixDecodeSizes,
@@ -60,6 +61,45 @@ export const MATRIX_DESIGNS: readonly MatrixDesign[] = [
   WIDE,
 ];
 
+/** Chunks of a row at most. */
+const MOST_CHUNKS = 8;
+const MOST_VALUE_BLOCKS = 4;
+/** Designs by chunks that are timed. */
+const MOST_CHUNKED = 3;
+
+/**
+ * Designs for rows that pass through workgroup memory in chunks, those that compute
+ * the fewest scores twice first.
+ *
+ * @param gpu The device.
+ * @param size Heads and widths.
+ */
+export function chunkedDesigns(
+  gpu: Gpu,
+  size: MatrixDecodeSizes,
+): MatrixDesign[] {
+  const width = size.firstWidth + size.secondWidth;
+  const designs: MatrixDesign[] = [];
+  for (let valueBlocks = 1; valueBlocks <= MOST_VALUE_BLOCKS; valueBlocks++) {
+    for (let chunks = 1; chunks <= MOST_CHUNKS; chunks++) {
+      const chunk = 128 * Math.ceil(width / chunks / 128);
+      const design: MatrixDesign = { ...WIDE, chunk, valueBlocks };
+      const layout = chunkLayout(size, chunk, valueBlocks);
+      // Of the workgroups that share the values none has nothing.
+      const isShared = (valueBlocks - 1) * layout.outChunks * chunk <
+        size.firstWidth;
+      const isNew = designs.every((other) =>
+        other.chunk !== chunk || other.valueBlocks !== valueBlocks
+      );
+      if (
+        isNew && isShared &&
+        fitsMatrixDecode(gpu, size, { ...design, splits: 1 })
+      ) designs.push(design);
+    }
+  }
+  return designs.slice(0, MOST_CHUNKED);
+}
+
 /**
  * The shape of decode attention by subgroup matrices, where a device can.
  *
@@ -73,8 +113,6 @@ export function matrixDecodeShape(
 ): MatrixDecodeShape | undefined {
   if (size.elements.some((element) => element !== "f16")) return undefined;
   const { batch, capacity } = size;
-  const [design] = fittingDesigns(gpu, size);
-  if (design === undefined) return undefined;
   const key = attentionKey({
     kind: "mla",
     heads: size.heads,
@@ -87,6 +125,8 @@ export function matrixDecodeShape(
   // Another form is the faster.
   if (found?.splits === 0) return undefined;
   if (found !== undefined && fitsMatrixDecode(gpu, size, found)) return found;
+  const [design] = fittingDesigns(gpu, size);
+  if (design === undefined) return undefined;
   const splits = matrixSplits(size, design);
   const tiles = Math.ceil(capacity / splits / design.tokens);
   return { ...design, skips: design.skips || tiles < MANY_TILES, splits };
@@ -102,7 +142,10 @@ export function matrixDecodeCandidates(
   gpu: Gpu,
   size: MatrixDecodeSize,
 ): MatrixDecodeShape[] {
-  return fittingDesigns(gpu, size).flatMap((design) => {
+  const whole = fittingDesigns(gpu, size);
+  // Not the default: no device with matrices has shown yet that they are right and fast.
+  const designs = whole.length > 0 ? whole : chunkedDesigns(gpu, size);
+  return designs.flatMap((design) => {
     const best = matrixSplits(size, design);
     const most = Math.ceil(size.capacity / design.tokens);
     const splits = [best / 2, best, 2 * best, 4 * best]
@@ -125,9 +168,9 @@ export function matrixSplits(
     MatrixDecodeSize,
     "batch" | "capacity" | "heads"
   >,
-  { tokens, rowBlocks }: MatrixDesign,
+  { tokens, rowBlocks, valueBlocks = 1 }: MatrixDesign,
 ): number {
-  const groups = batch * Math.ceil(heads / (16 * rowBlocks));
+  const groups = batch * Math.ceil(heads / (16 * rowBlocks)) * valueBlocks;
   const most = Math.min(PROCESSORS, Math.ceil(capacity / tokens));
   let best = 1;
   let least = Infinity;

@@ -73,6 +73,8 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
       rowBlocks: z.literal([1, 2]),
       skips: z.boolean(),
       splits,
+      chunk: multipleOf(128).optional(),
+      valueBlocks: z.int().min(1).max(16).optional(),
     }),
   ]),
   attention_decode_tile: z.union([

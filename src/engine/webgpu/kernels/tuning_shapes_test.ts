@@ -48,6 +48,7 @@ Deno.test("checkShapes() takes what comes with the suite and all that tune may f
       attention_decode_matrix: numbered([
         { splits: 0 },
         ...MATRIX_DESIGNS.map((design) => ({ ...design, splits: 132 })),
+        { ...MATRIX_DESIGNS.at(-1)!, chunk: 640, valueBlocks: 2, splits: 8 },
       ]),
       attention_decode_tile: numbered([
         { splits: 0 },
@@ -81,6 +82,11 @@ Deno.test("checkShapes() names the field of a shape that has no sense", () => {
       ["attention_decode_lanes", { splits: "4" }, "splits"],
       ["attention_decode_matrix", { ...design, splits: 1.5 }, "splits"],
       ["attention_decode_matrix", { splits: 4 }, "tokens"],
+      [
+        "attention_decode_matrix",
+        { ...design, splits: 4, chunk: 100 },
+        "chunk",
+      ],
       ["attention_decode_tile", { heads: 6, splits: 4 }, "heads"],
       ["gemv_rows", { rows: -1 }, "rows"],
       ["attention_prefill_matrix", { subgroups: 4, rowBlocks: 3 }, "rowBlocks"],

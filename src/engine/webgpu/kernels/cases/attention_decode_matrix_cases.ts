@@ -66,8 +66,11 @@ export function latentSizes(
 
 /** A design in words. */
 export function describeDesign(
-  { tokens, buffers, rowBlocks, skips }: MatrixDesign,
+  { tokens, buffers, rowBlocks, skips, chunk, valueBlocks = 1 }: MatrixDesign,
 ): string {
+  if (chunk !== undefined) {
+    return `chunks of ${chunk} columns, values of ${valueBlocks} workgroups`;
+  }
   const ahead = buffers === 2 ? ` ahead${skips ? " by branch" : ""}` : "";
   return `${tokens} tokens${ahead} x ${16 * rowBlocks} heads`;
 }
@@ -298,9 +301,30 @@ const PARITY: readonly MatrixDecodeCase[] = [
   },
 ];
 
+const CHUNKS: MatrixDesign = {
+  tokens: 16,
+  buffers: 1,
+  rowBlocks: 1,
+  skips: true,
+  chunk: 768,
+};
+
+const WIDE: readonly MatrixDecodeCase[] = [
+  { rank: 1472, design: CHUNKS },
+  { rank: 1472, design: { ...CHUNKS, chunk: 512 } },
+  { rank: 2496, design: { ...CHUNKS, chunk: 640, valueBlocks: 2 } },
+  { rank: 512, design: { ...CHUNKS, chunk: 256, valueBlocks: 2 } },
+].flatMap(({ rank, design }) => {
+  const wide = { heads: 32, rank, rotary: 64, design };
+  return [
+    { ...wide, lengths: [0, 17, 130], splits: 3 },
+    { ...wide, heads: 28, lengths: [90, 40], splits: 2, spread: 12 },
+  ];
+});
+
 /** Decode attention by subgroup matrices in the table. */
 export const attentionDecodeMatrixEntry: KernelEntry = {
   name: "attention_decode_matrix",
-  parity: PARITY.map((shape) => matrixDecodeCase(shape)),
+  parity: [...PARITY, ...WIDE].map((shape) => matrixDecodeCase(shape)),
   bench: ATTENTION_DECODE_MATRIX_BENCH,
 };

@@ -13,6 +13,8 @@ const SUBGROUPS = 8;
 
 /** How many vectors of q and output a lane holds at most, and registers of loads. */
 const MOST_VECTORS = 36;
+/** A lane with a single head may have more: the plain form takes about five times as long a byte. */
+const MOST_OF_ONE_HEAD = 44;
 const MOST_LOADS = 64;
 
 /** How a row part is read by the lanes of a key. */
@@ -202,7 +204,7 @@ function laneShape(
   );
   let heads = Math.min(8, perKey, 2 ** Math.ceil(Math.log2(perGroup)));
   while (heads > 1 && heads * vectors > MOST_VECTORS) heads /= 2;
-  if (heads * vectors > MOST_VECTORS) return undefined;
+  if (heads * vectors > MOST_OF_ONE_HEAD) return undefined;
   const loads = 4 * Math.ceil(first.units / perKey) +
     Math.ceil(pairs / perKey) +
     (valueIsKey ? 0 : 4 * Math.ceil(value.units / perKey));

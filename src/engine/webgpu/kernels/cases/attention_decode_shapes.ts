@@ -258,7 +258,7 @@ export const DECODE_CASES: readonly DecodeCase[] = [
     keyGroups: 1,
     keyGroupStride: 0,
   },
-  ...[512, 448].map((rank): DecodeCase => ({
+  ...[512, 448, 1472, 2496].map((rank): DecodeCase => ({
     ...MLA,
     label: `MLA H 32 r ${rank} m 64, f16`,
     gpuOnly: true,

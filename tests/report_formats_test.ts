@@ -49,12 +49,21 @@ Deno.test("namedTables() has every table that the run has rows for, each with it
     }
   });
   assertEquals(names, [
-    ["results", "perplexity", "throughput", "checks", "conversions", "cells"],
+    [
+      "results",
+      "perplexity",
+      "throughput",
+      "crossovers",
+      "checks",
+      "conversions",
+      "cells",
+    ],
     [
       "results",
       "perplexity",
       "divergence",
       "throughput",
+      "crossovers",
       "seeds",
       "checks",
       "conversions",
@@ -182,7 +191,7 @@ Deno.test("report() writes the formats that are asked for and refuses others", a
     );
     const names = [...Deno.readDirSync(`${out}/tables`)].map(({ name }) => name)
       .sort();
-    assertEquals(names.length, 16);
+    assertEquals(names.length, 18);
     assertEquals(names.slice(0, 2), ["cells.md", "cells.tex"]);
     const text = await Deno.readTextFile(`${out}/tables/results.md`);
     assertMatch(text, /^\| Variant \|/);

@@ -7,11 +7,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { InputError } from "../src/base/errors.ts";
-import {
-  peerFigures,
-  peerProtocol,
-  peersTable,
-} from "../src/report/decode_peers.ts";
+import { peerProtocol, peersTable } from "../src/report/decode_peers.ts";
 import { readPeers } from "../src/report/load.ts";
 import {
   loadPublished,
@@ -19,6 +15,7 @@ import {
   publishRun,
   renderReadmeSection,
 } from "../src/report/mod.ts";
+import { peerFigures } from "../src/report/peer_figures.ts";
 import { PEERS, withRun } from "./fixtures/speed_cells.ts";
 
 Deno.test("renderReadmeSection() has a section on speed where peers or requests were published", async () => {
@@ -103,6 +100,67 @@ Deno.test("peerFigures() draws the largest batch of a context, one point each", 
       [[1024, 8192], [170, 30]],
     ]);
   }, { ...PEERS, rows: [row(3, 90), row(17, 170), long] });
+});
+
+Deno.test("peerFigures() counts one sequence that fills the memory among the batches", async () => {
+  const row = (batch: number, context: number, limitSeconds: number) => ({
+    case: { kind: "original", batch, context },
+    limitSeconds,
+    speeds: { dawn: { seconds: 1, tokensPerSecond: context } },
+    errors: {},
+  });
+  const rows = [
+    row(1, 1024, 0.003),
+    row(17, 1024, 0.005),
+    row(2, 8192, 0.005),
+    row(1, 16384, 0.005),
+    // Too much for what holds the batches.
+    row(1, 32768, 0.007),
+  ];
+  await withRun(async (folder) => {
+    const { peers } = await loadRuns([folder]);
+    const [one, batches] = peerFigures(peers!).map(({ data }) =>
+      data.find((trace) => trace["name"] === "dawn, original")!["x"]
+    );
+    assertEquals(one, [1024, 16384, 32768]);
+    assertEquals(batches, [1024, 8192, 16384]);
+  }, { ...PEERS, rows });
+});
+
+Deno.test("renderReadmeSection() has MLA's speed over the original's on each side, and what a figure's batches fill", async () => {
+  const row = (batch: number, context: number) => ({
+    case: { kind: "mla", batch, context },
+    speeds: { dawn: { seconds: 1, tokensPerSecond: 100 } },
+    errors: {},
+  });
+  const peers = {
+    ...PEERS,
+    rows: [...PEERS.rows, row(30, 1024), row(4, 8192)],
+    mlaRatios: [
+      { context: 1024, load: "one", batches: [1, 1], ratios: { dawn: 1.5 } },
+      {
+        context: 8192,
+        load: "budget",
+        batches: [2, 30],
+        ratios: { dawn: 9, torch: 11 },
+      },
+    ],
+  };
+  await withRun(async (folder) => {
+    const run = await loadRuns([folder]);
+    const section = renderReadmeSection([
+      { path: "results/published/speeds", run, figures: ["peers-24gib"] },
+    ]);
+    assertStringIncludes(section, "| one | 1,024 | 1 | 1 | 1.50× | – |");
+    assertStringIncludes(
+      section,
+      "| 24 GiB full | 8,192 | 2 | 30 | 9.00× | 11.0× |",
+    );
+    assertStringIncludes(
+      section,
+      "*Decoding speed, as many sequences as 24 GiB hold.",
+    );
+  }, peers);
 });
 
 Deno.test("control characters of a foreign peers.json reach no terminal", async () => {

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { CellRecord, Load } from "../src/experiment/record.ts";
 import { compareRuns } from "../src/report/compare.ts";
 import { comparisonSections } from "../src/report/compare_tables.ts";
+import { crossoverMeaning, crossoverTable } from "../src/report/crossovers.ts";
 import { checksTable } from "../src/report/detail_tables.ts";
 import { headline } from "../src/report/headline.ts";
 import {
@@ -13,12 +14,9 @@ import {
   renderPage,
   renderSummary,
 } from "../src/report/mod.ts";
+import type { RunData } from "../src/report/load.ts";
 import { protocol } from "../src/report/protocol.ts";
-import {
-  crossoverNote,
-  kernelsTable,
-  requestsTable,
-} from "../src/report/speed_tables.ts";
+import { kernelsTable, requestsTable } from "../src/report/speed_tables.ts";
 import {
   BUDGET,
   cell,
@@ -45,17 +43,24 @@ Deno.test("loadRuns() keeps the cells of every load", async () => {
   });
 });
 
-Deno.test("crossoverNote() compares under the same load and counts what did not fit", async () => {
+/** Rows of crossoverTable() as texts. */
+function crossovers(run: RunData, what?: "decode" | "output"): string[][] {
+  return crossoverTable(collectSeries(run), what).rows.map(({ cells }) =>
+    cells.map(({ text }) => text)
+  );
+}
+
+Deno.test("crossoverTable() compares under the same load and counts what did not fit", async () => {
   await withRun(async (folder) => {
-    const note = crossoverNote(collectSeries(await loadRuns([folder])));
-    assertStringIncludes(
-      note,
-      "mla-shape · batch 1: faster than original · batch 1 from 8,192 tokens on",
-    );
-    assertStringIncludes(
-      note,
-      "mla-shape · batch auto, 24GiB: faster than original · batch auto, 24GiB at every context",
-    );
+    assertEquals(crossovers(await loadRuns([folder]), "decode"), [
+      ["mla-shape · batch 1", "from 8,192 on", "1.80×", "8,192"],
+      [
+        "mla-shape · batch auto, 24GiB",
+        "at every context",
+        "4.00×",
+        "1,024",
+      ],
+    ]);
   });
 });
 
@@ -91,6 +96,7 @@ Deno.test("reports show limits, kernels and PyTorch beside us", async () => {
     const series = collectSeries(run);
     const summary = renderSummary(run);
     assertStringIncludes(summary, "## Decoding speed against its limit");
+    assertStringIncludes(summary, "## Where variants are faster");
     assertStringIncludes(summary, "## Decoding beside PyTorch");
     assertStringIncludes(summary, "One GPU 9000, driver 1.2");
     assertStringIncludes(await renderPage(run), "gemv qkvProj");
@@ -111,7 +117,7 @@ Deno.test("reports show limits, kernels and PyTorch beside us", async () => {
   });
 });
 
-Deno.test("crossoverNote() of a variant that is faster at short contexts only does not call it slower at every one", async () => {
+Deno.test("crossoverTable() of a variant that is faster at short contexts only does not call it slower at every one", async () => {
   const cells = [
     cell("original", ONE, 1024, 100),
     cell("original", ONE, 2048, 100),
@@ -121,15 +127,13 @@ Deno.test("crossoverNote() of a variant that is faster at short contexts only do
     cell("mla-shape", ONE, 4096),
   ];
   await withCells(cells, (run) => {
-    const note = crossoverNote(collectSeries(run));
-    assertEquals(
-      note,
-      "mla-shape · batch 1: not faster than original · batch 1 at 4,096 tokens, the longest that compares, at most 1.50× at 1,024.",
-    );
+    assertEquals(crossovers(run, "decode"), [
+      ["mla-shape · batch 1", "not at 4,096, the longest", "1.50×", "1,024"],
+    ]);
   });
 });
 
-Deno.test("crossoverNote() calls nothing faster that only fits where the original does not", async () => {
+Deno.test("crossoverTable() calls nothing faster that only fits where the original does not", async () => {
   const cells = [
     cell("original", ONE, 1024, 100),
     cell("original", ONE, 2048, 100),
@@ -139,14 +143,18 @@ Deno.test("crossoverNote() calls nothing faster that only fits where the origina
     cell("mla-shape", ONE, 4096, 60),
   ];
   await withCells(cells, (run) => {
-    assertEquals(
-      crossoverNote(collectSeries(run)),
-      "mla-shape · batch 1: original · batch 1 does not fit from 4,096 tokens on, before not faster than it, at most 0.80× at 1,024.",
-    );
+    assertEquals(crossovers(run, "decode"), [
+      [
+        "mla-shape · batch 1",
+        "at no context; from 4,096 the baseline does not fit",
+        "0.80×",
+        "1,024",
+      ],
+    ]);
   });
 });
 
-Deno.test("a figure of whole requests compares their output, not the decoding", async () => {
+Deno.test("crossoverTable() of whole requests compares their output, not the decoding", async () => {
   const outputs: Record<string, number> = { "original": 10, "mla-shape": 20 };
   const cells = [1024, 2048].flatMap((context) =>
     (["original", "mla-shape"] as const).map((method) => {
@@ -160,15 +168,14 @@ Deno.test("a figure of whole requests compares their output, not the decoding", 
     })
   );
   await withCells(cells, (run) => {
-    const series = collectSeries(run);
-    const figure = makeFigures(series, run).find(({ id }) =>
-      id === "throughput-by-context"
-    );
+    assertEquals(crossovers(run), [
+      ["mla-shape · batch 1", "at every context", "2.00×", "1,024"],
+    ]);
     assertStringIncludes(
-      figure!.caption,
-      "more output a second than original · batch 1 at every context, at most 2.00×",
+      crossoverMeaning(collectSeries(run)),
+      "Output tokens a second of whole requests",
     );
-    assertStringIncludes(crossoverNote(series), "not faster than");
+    assertEquals(crossovers(run, "decode")[0]![1], "at no context");
   });
 });
 

@@ -1,16 +1,14 @@
-// The findings of `deno task bench decode` in a report: our whole decode steps
-// beside PyTorch's on the same GPU, and both against what the bytes allow.
+// The findings of `deno task bench decode` in a report, as tables: our whole decode
+// steps beside PyTorch's on the same GPU, and both against what the bytes allow.
 
 import { z } from "zod";
 import { parseAs } from "../experiment/record_schema.ts";
-import { axis, type Figure, GLYPHS, type Label, type Trace } from "./figure.ts";
 import {
   formatNumber,
   formatPercent,
   formatRate,
   formatRatio,
 } from "./format.ts";
-import type { Series } from "./series.ts";
 import {
   type Column,
   numberCell,
@@ -18,7 +16,7 @@ import {
   type TableCell,
 } from "./table.ts";
 
-const SIDES = ["dawn", "deno", "torch"] as const;
+export const SIDES = ["dawn", "deno", "torch"] as const;
 
 /** A side's whole decode step. */
 interface PeerSpeed {
@@ -42,6 +40,10 @@ export interface DecodePeers {
     readonly dtype?: string;
     /** torch's. */
     readonly peerDevice?: string;
+    readonly mla?: {
+      readonly kvLoraRank: number;
+      readonly qkRopeHeadDim: number;
+    };
   };
   readonly gpu?: { readonly name: string; readonly driver: string };
   readonly copyBytesPerSecond?: number;
@@ -58,6 +60,14 @@ export interface DecodePeers {
       readonly torch?: PeerSpeed;
     };
     readonly errors: Readonly<Record<string, string>>;
+  }[];
+  /** MLA's tokens a second over the original's, by side. */
+  readonly mlaRatios?: readonly {
+    readonly context: number;
+    /** One sequence each, or as many as a card of 24 GiB holds. */
+    readonly load: "one" | "budget";
+    readonly batches: readonly [original: number, mla: number];
+    readonly ratios: Readonly<Partial<Record<(typeof SIDES)[number], number>>>;
   }[];
 }
 
@@ -81,6 +91,10 @@ const schema = z.looseObject({
     model: plain,
     dtype: plain.optional(),
     peerDevice: plain.optional(),
+    mla: z.looseObject({
+      kvLoraRank: z.int().positive(),
+      qkRopeHeadDim: z.int().nonnegative(),
+    }).optional(),
   }),
   gpu: z.looseObject({ name: plain, driver: plain }).optional(),
   copyBytesPerSecond: z.number().positive().optional(),
@@ -98,10 +112,22 @@ const schema = z.looseObject({
     }),
     errors: z.record(z.string(), z.string()),
   })),
+  mlaRatios: z.array(z.looseObject({
+    context: z.int().positive(),
+    load: z.enum(["one", "budget"]),
+    batches: z.tuple([z.int().positive(), z.int().positive()]),
+    ratios: z.looseObject({
+      dawn: share.optional(),
+      deno: share.optional(),
+      torch: share.optional(),
+    }),
+  })).optional(),
 });
 
-type PeerRow = DecodePeers["rows"][number];
-type Kind = PeerRow["case"]["kind"];
+/** One case and what each side needed for it. */
+export type PeerRow = DecodePeers["rows"][number];
+
+export type Kind = PeerRow["case"]["kind"];
 
 /**
  * Checks the content of peers.json.
@@ -112,144 +138,26 @@ export function parseDecodePeers(value: unknown, where: string): DecodePeers {
   return parseAs(schema, value, where) as unknown as DecodePeers;
 }
 
-/** Two loads that have a figure each. */
-const LOADS = [
-  { id: "peers-one-sequence", title: "one sequence", isOne: true },
-  {
-    id: "peers-24gib",
-    title: "the largest batch at each context",
-    isOne: false,
-  },
-] as const;
-
 /** Where the limit, a provider and torch stand in the legend, and how they look. */
-const LOOKS = {
+export const LOOKS = {
   dawn: { color: "c0", symbol: "circle", name: "dawn" },
   deno: { color: "c2", symbol: "diamond", name: "deno" },
   torch: { color: "c1", symbol: "square", name: "torch" },
 } as const;
 
-const KINDS: Readonly<Record<Kind, { name: string; dash: string }>> = {
+export const KINDS: Readonly<Record<Kind, { name: string; dash: string }>> = {
   original: { name: "original", dash: "dash" },
   mla: { name: "MLA", dash: "solid" },
 };
 
-/** Tokens a second by context of every side, with the limit: a figure a load. */
-export function peerFigures(peers: DecodePeers): Figure[] {
-  return LOADS.flatMap(({ id, title, isOne }) => {
-    const rows = largest(
-      peers.rows.filter((row) => (row.case.batch === 1) === isOne),
-    );
-    const lines = (["mla", "original"] as const).flatMap((kind) =>
-      linesOf(rows.filter((row) => row.case.kind === kind), kind)
-    );
-    if (lines.every(({ points }) => points.length < 2)) return [];
-    const ys = lines.flatMap(({ points }) => points.map(({ y }) => y));
-    const contexts = [...new Set(rows.map((row) => row.case.context))]
-      .toSorted((a, b) => a - b);
-    return [{
-      id,
-      title: `Decoding speed, ${title}`,
-      caption: `${peerProtocol(peers)} Solid: MLA; dashed: the original; ` +
-        "dotted: what the bytes of a step allow at the copy bandwidth of the same run.",
-      height: 460,
-      data: lines.map(traceOf),
-      layout: {
-        xaxis: axis({
-          title: "context, tokens",
-          values: contexts,
-          isLog: true,
-          ticks: contexts,
-        }),
-        yaxis: axis({
-          title: "decoded tokens a second",
-          values: ys,
-          isLog: !isOne,
-          fromZero: true,
-        }),
-      },
-      labels: lines.flatMap(labelOf),
-      key: [] as Series[],
-      isNamed: true as const,
-    }];
-  });
-}
-
-/** A line has one point at a context. */
-function largest(rows: readonly PeerRow[]): PeerRow[] {
-  return rows.filter(({ case: own }, i) =>
-    rows.every(({ case: other }, j) =>
-      other.kind !== own.kind || other.context !== own.context ||
-      other.batch < own.batch || other.batch === own.batch && j >= i
-    )
-  );
-}
-
-interface Line {
-  readonly name: string;
-  readonly color: string;
-  readonly symbol?: string;
-  readonly dash: string;
-  readonly points: readonly { readonly x: number; readonly y: number }[];
-}
-
-function linesOf(rows: readonly PeerRow[], kind: Kind): Line[] {
-  const ordered = rows.toSorted((a, b) => a.case.context - b.case.context);
-  const limit = {
-    name: `limit, ${KINDS[kind].name}`,
-    color: "muted",
-    dash: "dot",
-    points: ordered.flatMap(({ case: { batch, context }, limitSeconds }) =>
-      limitSeconds === undefined
-        ? []
-        : [{ x: context, y: batch / limitSeconds }]
-    ),
-  };
-  return [
-    limit,
-    ...SIDES.map((side) => ({
-      name: `${LOOKS[side].name}, ${KINDS[kind].name}`,
-      color: LOOKS[side].color,
-      symbol: LOOKS[side].symbol,
-      dash: KINDS[kind].dash,
-      points: ordered.flatMap(({ case: { context }, speeds }) => {
-        const found = speeds[side];
-        return found === undefined
-          ? []
-          : [{ x: context, y: found.tokensPerSecond }];
-      }),
-    })),
-  ].filter(({ points }) => points.length > 0);
-}
-
-function traceOf({ name, color, symbol, dash, points }: Line): Trace {
-  return {
-    type: "scatter",
-    mode: symbol === undefined ? "lines" : "lines+markers",
-    name,
-    x: points.map(({ x }) => x),
-    y: points.map(({ y }) => y),
-    line: { color, width: symbol === undefined ? 1.25 : 1.75, dash },
-    ...(symbol === undefined ? {} : {
-      marker: { color, symbol, size: 8, line: { color: "page", width: 1 } },
-    }),
-    hovertemplate: `${name}<br>%{x:,}: %{y:,.4~g} tokens/s<extra></extra>`,
-  };
-}
-
-function labelOf({ name, color, symbol, points }: Line): Label[] {
-  const last = points.at(-1);
-  return last === undefined ? [] : [{
-    kind: "end",
-    ...last,
-    text: `${symbol === undefined ? "" : GLYPHS[symbol] ?? ""} ${name}`.trim(),
-    color,
-  }];
-}
+/** What the columns of peersTable() are. */
+export const PEERS_MEANING =
+  "To torch: tokens/s over torch’s. Of the limit: tokens/s over what weights and cache of a step allow at the bandwidth of a copy.";
 
 /** Under which conditions the findings were made. */
 export function peerProtocol(peers: DecodePeers): string {
   const { settings, gpu, copyBytesPerSecond } = peers;
+  const { mla } = settings;
   const torch = settings.peerDevice === "cpu"
     ? "f32, eager kernels on the CPU"
     : "f16, eager kernels in one CUDA graph";
@@ -261,12 +169,19 @@ export function peerProtocol(peers: DecodePeers): string {
         ? `; torch: ${torch}, its fastest form of attention`
         : ""
     }.`,
+    mla === undefined
+      ? ""
+      : `MLA: a latent of ${formatNumber(mla.kvLoraRank)} and ${
+        formatNumber(mla.qkRopeHeadDim)
+      } dimensions with RoPE.`,
     gpu === undefined
       ? ""
       : `One ${gpu.name}, driver ${gpu.driver}, all sides in one run.`,
     copyBytesPerSecond === undefined
       ? ""
-      : `Copy: ${formatNumber(copyBytesPerSecond / 1e9)} GB/s.`,
+      : `A copy moves ${
+        formatNumber(copyBytesPerSecond / 1e9)
+      } GB/s, reads and writes together.`,
   ].filter((part) => part !== "").join(" ");
 }
 
@@ -325,6 +240,37 @@ export function peersTable(peers: DecodePeers | undefined): Table {
             ),
           ];
         }),
+      ],
+    })),
+  };
+}
+
+/** MLA's tokens a second over the original's on each side. */
+export function peerRatiosTable(peers: DecodePeers | undefined): Table {
+  const rows = peers?.mlaRatios ?? [];
+  const sides = SIDES.filter((side) =>
+    rows.some(({ ratios }) => ratios[side] !== undefined)
+  );
+  const right = (head: string, name: string): Column => ({
+    head,
+    name,
+    align: "right",
+  });
+  return {
+    columns: [
+      { head: "sequences", name: "load", align: "left" },
+      right("context", "contextTokens"),
+      right("batch, original", "batchSizeOriginal"),
+      right("batch, MLA", "batchSizeMla"),
+      ...sides.map((side) => right(LOOKS[side].name, `${side}Ratio`)),
+    ],
+    rows: rows.map(({ load, context, batches: [original, mla], ratios }) => ({
+      cells: [
+        { text: load === "one" ? "one" : "24 GiB full" },
+        numberCell(context, formatNumber),
+        numberCell(original, formatNumber),
+        numberCell(mla, formatNumber),
+        ...sides.map((side) => numberCell(ratios[side], formatRatio)),
       ],
     })),
   };

@@ -1,6 +1,5 @@
 // The report's figures, each made only where its data exist.
 
-import { peerFigures } from "./decode_peers.ts";
 import type { Figure } from "./figure.ts";
 import {
   energyByLayer,
@@ -10,6 +9,7 @@ import {
 import { isObject, type RunData } from "./load.ts";
 import { byOption, keyValueBalance } from "./option_figures.ts";
 import { paretoByCache, paretoBySpeed } from "./pareto_figures.ts";
+import { peerFigures } from "./peer_figures.ts";
 import { divergenceByCache, perplexityByCache } from "./point_figures.ts";
 import type { Series } from "./series.ts";
 

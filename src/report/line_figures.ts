@@ -18,7 +18,6 @@ import { calibrationProtocol, protocol, stepsOf } from "./protocol.ts";
 import { contextsOf, type Series } from "./series.ts";
 import { errorBars, perplexityError, seedBars, spreadOf } from "./spread.ts";
 import { perplexityTable, throughputTable } from "./measure_tables.ts";
-import { crossoverNote } from "./speed_tables.ts";
 
 /** Perplexity over the window length. */
 export function perplexityByContext(
@@ -97,9 +96,6 @@ export function throughputByContext(
   const isRequests = shown.every(({ throughput }) =>
     [...throughput.values()].every(({ requests }) => requests !== undefined)
   );
-  const crossover = contexts.length < 2
-    ? ""
-    : crossoverNote(series, isRequests ? "output" : "decode");
   return {
     id: "throughput-by-context",
     title: isRequests ? "Output speed by context" : "Decoding speed by context",
@@ -112,8 +108,8 @@ export function throughputByContext(
         ? ""
         : " Dotted: what the bytes of a step allow at the bandwidth of a copy in the same run."
     }${seedBars(shown)} ${protocol(run, { speed: true })}${
-      crossover === "" ? "" : ` ${crossover}`
-    }${short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`}`,
+      short.length === 0 ? "" : ` Out of memory: ${short.join("; ")}.`
+    }`,
     height: heightFor(shown),
     data: [
       ...limited.map(limitTrace),

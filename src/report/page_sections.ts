@@ -1,5 +1,6 @@
 // What the page says of one run, section by section.
 
+import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
 import {
   cellsTable,
   checksTable,
@@ -44,8 +45,8 @@ import {
 } from "./run_facts.ts";
 import { engineName, type Series } from "./series.ts";
 import {
-  crossoverNote,
   kernelsTable,
+  LIMIT_MEANING,
   requestsMeaning,
   requestsTable,
   rooflineTable,
@@ -155,17 +156,18 @@ ${
 ${note === "" ? "" : `<p class="caption below">${escapeHtml(note)}</p>`}`;
 }
 
-/** Whole requests, the roofline and the time by kernel. */
+/** Whole requests, where variants are faster, the roofline, PyTorch and the time by kernel. */
 function speedSection(
   series: readonly Series[],
   run: RunData,
   number: Counter,
 ): string {
   const requests = requestsTable(series);
+  const crossovers = crossoverTable(series);
   const limits = rooflineTable(series);
   const kernels = kernelsTable(series);
   const peers = peersTable(run.peers);
-  const all = [requests, limits, kernels, peers];
+  const all = [requests, crossovers, limits, kernels, peers];
   if (all.every(({ rows }) => rows.length === 0)) return "";
   const speed = protocol(run, { speed: true });
   return [
@@ -176,9 +178,15 @@ function speedSection(
       requests,
       number,
     ),
+    crossovers.rows.length === 0 ? "" : tableHtml(
+      "Where variants are faster.",
+      crossoverMeaning(series),
+      crossovers,
+      number,
+    ),
     limits.rows.length === 0 ? "" : tableHtml(
       "Decoding speed against its limit.",
-      `${crossoverNote(series)} ${speed}`.trim(),
+      `${LIMIT_MEANING} ${speed}`,
       limits,
       number,
     ),

@@ -1,19 +1,25 @@
 // The README's section on speed: our decode steps beside PyTorch's and the limit,
 // and whole requests beside the paper's Table 4.
 
-import { peerProtocol, peersTable } from "./decode_peers.ts";
+import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
+import {
+  peerProtocol,
+  peerRatiosTable,
+  PEERS_MEANING,
+  peersTable,
+} from "./decode_peers.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown } from "./format.ts";
 import type { RunData } from "./load.ts";
+import { LINES_MEANING } from "./peer_figures.ts";
 import { protocol } from "./protocol.ts";
-import { commits } from "./run_facts.ts";
+import { commits, missingCells } from "./run_facts.ts";
 import { collectSeries } from "./series.ts";
-import {
-  crossoverNote,
-  requestsMeaning,
-  requestsTable,
-} from "./speed_tables.ts";
+import { requestsMeaning, requestsTable } from "./speed_tables.ts";
 import { markdownTable } from "./summary.ts";
+
+const INTRODUCTION =
+  "Weights are seeded, of a model’s shape; “MLA” is the shape that a conversion gives. “dawn” and “deno” are this suite through two WebGPU implementations, “torch” is PyTorch.";
 
 /** A published run with the figures that are there as SVG. */
 interface SpeedRun {
@@ -38,6 +44,7 @@ export function speedSection(runs: readonly SpeedRun[]): string {
   if (runs.length === 0) return "";
   return [
     "### Speed",
+    INTRODUCTION,
     ...runs.filter(({ run }) => run.peers !== undefined).map(peersPart),
     ...runs.filter(({ run }) => run.peers === undefined).map(requestsPart),
   ].join("\n\n");
@@ -49,39 +56,71 @@ function peersPart({ path, run, figures }: SpeedRun): string {
   const drawn = makeFigures(series, run).filter(({ id }) =>
     id.startsWith("peers-") && figures.includes(id)
   );
+  const ratios = peerRatiosTable(peers);
+  const crossovers = crossoverTable(series);
+  const shape = shapeName(peers.settings.model);
   return [
+    `#### Decoding beside PyTorch, ${escapeMarkdown(shape)}`,
+    escapeMarkdown(peerProtocol(peers)),
     ...drawn.map(({ id, title }) =>
-      `![${escapeMarkdown(title)}](${path}/figures/${id}.svg)`
+      `![${
+        escapeMarkdown(`${title}, ${shape}`)
+      }](${path}/figures/${id}.svg)\n\n*${
+        escapeMarkdown(`${title}. ${LINES_MEANING}`)
+      }*`
     ),
-    markdownTable(peersTable(peers)),
-    `${
+    ...ratios.rows.length === 0 ? [] : [
+      "MLA’s tokens a second over the original’s, on each side:",
+      markdownTable(ratios),
+    ],
+    ...crossovers.rows.length === 0 ? [] : [
       escapeMarkdown(
-        [
-          peerProtocol(peers),
-          peers.commit === undefined
-            ? ""
-            : `Commit ${peers.commit.slice(0, 7)}.`,
-          crossoverNote(series),
-        ].filter((part) => part !== "").join(" "),
-      )
-    } Everything: ${link(path)}.`,
+        `Several widths of the latent. ${crossoverMeaning(series)} ${
+          protocol(run, { speed: true })
+        }`,
+      ),
+      markdownTable(crossovers),
+    ],
+    folded(
+      "Tokens a second of every case",
+      `${markdownTable(peersTable(peers))}\n\n${escapeMarkdown(PEERS_MEANING)}`,
+    ),
+    closing(path, run, peers.commit?.slice(0, 7)),
   ].join("\n\n");
 }
 
 function requestsPart({ path, run }: SpeedRun): string {
-  const commit = commits(run);
   return [
+    "#### Whole requests",
+    escapeMarkdown(
+      [requestsMeaning(run), protocol(run, { speed: true })].filter((part) =>
+        part !== ""
+      ).join(" "),
+    ),
     markdownTable(requestsTable(collectSeries(run))),
-    `${
-      escapeMarkdown(
-        [
-          requestsMeaning(run),
-          protocol(run, { speed: true }),
-          commit === "" ? "" : `Commit ${commit}.`,
-        ].filter((part) => part !== "").join(" "),
-      )
-    } Everything: ${link(path)}.`,
+    closing(path, run, commits(run)),
   ].join("\n\n");
+}
+
+/** "llama-2-7b" of "synthetic:llama-2-7b". */
+function shapeName(model: string): string {
+  return model.replace(/^synthetic:/, "");
+}
+
+/** Shown when a reader asks for it. */
+function folded(title: string, content: string): string {
+  return `<details><summary>${title}</summary>\n\n${content}\n\n</details>`;
+}
+
+/** What is missing, from which commit, and where the rest is. */
+function closing(path: string, run: RunData, commit = ""): string {
+  const missing = missingCells(run);
+  return escapeMarkdown(
+    [
+      missing === "" ? "" : `${missing} so far.`,
+      commit === "" ? "" : `Commit ${commit}.`,
+    ].filter((part) => part !== "").join(" "),
+  ).concat(` Everything: ${link(path)}.`).trim();
 }
 
 function link(path: string): string {

@@ -1,6 +1,5 @@
-// Tables of speed against what bounds it: the roofline, the time by kernel, whole
-// requests beside the paper's Table 4, and from which context on a variant is
-// faster than its baseline.
+// Tables of speed against what bounds it: the roofline, the time by kernel; whole
+// requests beside the paper's Table 4.
 
 import {
   formatNumber,
@@ -30,6 +29,10 @@ function right(head: string, name: string, about?: string): Column {
     ...(about === undefined ? {} : { about }),
   };
 }
+
+/** What `limit` means, in a sentence. */
+export const LIMIT_MEANING =
+  "The limit: weights and cache that a step must read, at the bandwidth of a copy in the same run.";
 
 /** Decoding speed as a share of what the bytes of a step allow. */
 export function rooflineTable(series: readonly Series[]): Table {
@@ -216,64 +219,6 @@ export function requestsTable(series: readonly Series[]): Table {
       });
     }),
   };
-}
-
-/**
- * From which context on each variant is faster than its baseline, in sentences.
- *
- * @param series All series.
- * @param what Tokens a second that compare: of decoding, or of whole requests.
- * @returns "" where nothing compares.
- */
-export function crossoverNote(
-  series: readonly Series[],
-  what: "decode" | "output" = "decode",
-): string {
-  const ratioAt = (one: Series, base: Series, context: number) =>
-    what === "decode" ? speedup(one, series, context) : ratioOf(
-      one.throughput.get(context)?.requests?.outputTokensPerSecond,
-      base.throughput.get(context)?.requests?.outputTokensPerSecond,
-    );
-  const faster = what === "decode" ? "faster" : "more output a second";
-  return series.filter((one) => !one.isBaseline).flatMap((one) => {
-    const base = baselineOf(one, series);
-    if (base === undefined) return [];
-    const speeds = contextsOf([one, base], "throughput").flatMap((context) => {
-      const ratio = ratioAt(one, base, context);
-      if (ratio !== undefined) return [{ context, ratio }];
-      // What fits where the other does not has no ratio and wins.
-      return one.throughput.has(context) && base.outOfMemory.includes(context)
-        ? [{ context, ratio: Infinity }]
-        : one.outOfMemory.includes(context) && base.throughput.has(context)
-        ? [{ context, ratio: 0 }]
-        : [];
-    });
-    if (speeds.length < 2) return [];
-    const last = speeds.findLastIndex(({ ratio }) => ratio <= 1);
-    const first = speeds[last + 1];
-    const [best] = speeds.filter(({ ratio }) => ratio > 0 && ratio < Infinity)
-      .toSorted((a, b) => b.ratio - a.ratio);
-    const most = best === undefined
-      ? ""
-      : `, at most ${formatRatio(best.ratio)} at ${formatNumber(best.context)}`;
-    const isEver = speeds.some(({ ratio }) => ratio > 1);
-    const where = first === undefined
-      ? isEver
-        ? `not ${faster} than ${base.label} at ${
-          formatNumber(speeds[last]!.context)
-        } tokens, the longest that compares`
-        : `not ${faster} than ${base.label} at any context`
-      : best !== undefined && best.ratio <= 1
-      ? `${base.label} does not fit from ${
-        formatNumber(first.context)
-      } tokens on, before not ${faster} than it`
-      : last < 0
-      ? `${faster} than ${base.label} at every context`
-      : `${faster} than ${base.label} from ${
-        formatNumber(first.context)
-      } tokens on`;
-    return [`${one.label}: ${where}${most}.`];
-  }).join(" ");
 }
 
 function ratioOf(

@@ -1,6 +1,7 @@
 // summary.md: the report's sentences and tables in Markdown, for a terminal, a
 // pull request or a repository.
 
+import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
 import { checksTable, conversionTable, failedTable } from "./detail_tables.ts";
 import { peerProtocol, peersTable } from "./decode_peers.ts";
 import { makeFigures } from "./figures.ts";
@@ -41,7 +42,7 @@ import {
   throughputTable,
 } from "./measure_tables.ts";
 import {
-  crossoverNote,
+  LIMIT_MEANING,
   requestsMeaning,
   requestsTable,
   rooflineTable,
@@ -105,9 +106,14 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
       `${requestsMeaning(run)} ${protocol(run, { speed: true })}`,
     ),
     ...section(
+      "Where variants are faster",
+      crossoverTable(series),
+      crossoverMeaning(series),
+    ),
+    ...section(
       "Decoding speed against its limit",
       rooflineTable(series),
-      `${crossoverNote(series)} ${protocol(run, { speed: true })}`,
+      `${LIMIT_MEANING} ${protocol(run, { speed: true })}`,
     ),
     ...section(
       "Decoding beside PyTorch",

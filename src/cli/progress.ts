@@ -3,6 +3,9 @@
 
 import { formatSeconds, isInteractive, noteRaw } from "./terminal.ts";
 
+/** Widest and narrowest bar, in columns; where less is left, there is none. */
+const BAR_COLUMNS = { most: 20, least: 5 } as const;
+
 /** Seconds between plain lines of one stage. */
 const LINE_SECONDS = 10;
 
@@ -58,7 +61,7 @@ export class Progress {
       (rate > 0 ? `, ${formatRate(rate)}, ${left} left` : "");
     this.#draw(
       this.#mode === "bar"
-        ? `${this.#title}  ${bar(share)} ${stage} ${numbers}`
+        ? withBar(`${this.#title}  `, share, `${stage} ${numbers}`)
         : `${this.#title}: ${stage} ${numbers}`,
       false,
     );
@@ -84,10 +87,13 @@ export class Progress {
   }
 }
 
-function bar(share: number): string {
-  const width = 20;
+/** A line with a bar as wide as the terminal leaves: the numbers matter more. */
+function withBar(title: string, share: number, numbers: string): string {
+  const left = consoleSize().columns - 2 - title.length - numbers.length;
+  const width = Math.min(BAR_COLUMNS.most, left);
+  if (width < BAR_COLUMNS.least) return `${title}${numbers}`;
   const full = Math.round(Math.max(0, Math.min(1, share)) * width);
-  return `${"█".repeat(full)}${"░".repeat(width - full)}`;
+  return `${title}${"█".repeat(full)}${"░".repeat(width - full)} ${numbers}`;
 }
 
 function formatRate(perSecond: number): string {

@@ -1,12 +1,13 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Progress, type ProgressMode } from "./progress.ts";
 
-/** What a progress writes to standard error, with a clock that the test sets. */
+/** What a progress writes to a standard error of 80 columns, with a clock that the test sets. */
 function drawn(
   mode: ProgressMode,
   body: (progress: Progress, at: (seconds: number) => void) => void,
 ): string {
   const { writeSync } = Deno.stderr;
+  const { consoleSize } = Deno;
   const { now } = performance;
   let text = "";
   let seconds = 0;
@@ -14,11 +15,13 @@ function drawn(
     text += new TextDecoder().decode(bytes);
     return bytes.length;
   };
+  Deno.consoleSize = () => ({ columns: 80, rows: 24 });
   performance.now = () => seconds * 1000;
   try {
     body(new Progress(mode), (to) => seconds = to);
   } finally {
     Deno.stderr.writeSync = writeSync;
+    Deno.consoleSize = consoleSize;
     performance.now = now;
   }
   return text;
@@ -49,6 +52,24 @@ Deno.test("Progress cuts a bar to the width of the terminal", () => {
   const text = drawn("bar", (progress) => progress.begin("x".repeat(1000)));
   assert(text.endsWith("…"));
   assert(text.length < 1000);
+});
+
+Deno.test("Progress makes the bar narrower, then leaves it out, where the numbers need the width", () => {
+  const line = (title: string) =>
+    drawn("bar", (progress, at) => {
+      progress.begin(title);
+      progress.update("calibrate", 0, 64);
+      at(10);
+      progress.update("calibrate", 32, 64);
+    }).split("\r\x1b[K")[2]!;
+  const numbers = "calibrate 32/64, 3.2/s, 10 s left";
+  const short = line("[7/62] transmla F1 m64 r128");
+  assert(short.endsWith(` ${numbers}`), short);
+  assertMatch(short, /r128 {2}█{8}░{8} calibrate/);
+  assertEquals(
+    line("[7/62] transmla F1 m64 r128 bkv conversion"),
+    `[7/62] transmla F1 m64 r128 bkv conversion  ${numbers}`,
+  );
 });
 
 Deno.test("Progress writes lines ten seconds apart where there is no terminal", () => {

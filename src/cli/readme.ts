@@ -14,8 +14,9 @@ const HELP = `deno task readme [options]
 
 Writes the results sections of README.md and README.ko.md from results/published:
 the table and chart of rank-ablation, or of quickstart where there is none; in
-README.md also official-parity beside the official code's numbers, and a line for
-every other published folder.
+README.md also official-parity beside the official code's numbers, the providers
+and element types of precision, speed beside PyTorch and the paper, and a line
+for every other published folder.
 
   --check      write nothing; exit code 1 if a file is out of date
   --help       this text`;

@@ -9,6 +9,7 @@ import {
   matrixLayout,
   THREADS,
 } from "./attention_matrix_layout.ts";
+import { HALVES } from "./halves.ts";
 import { dispatchOf, type KernelUse, readWgsl } from "./kernel.ts";
 import { isAligned } from "./row_access.ts";
 import { type Constants, fillTemplate } from "./template.ts";
@@ -150,7 +151,7 @@ function wholeRows(
     fillTemplate(SCORE, { ...constants, ROW: row });
   const next = buffers === 2 ? "other" : "buffer";
   return {
-    source: SOURCE,
+    source: HALVES + SOURCE,
     constants: {
       ...constants,
       FETCH_FIRST: fetch("0u"),
@@ -171,7 +172,7 @@ function rowsInChunks(
 ): KernelText {
   const layout = chunkLayout(args, chunk, valueBlocks);
   return {
-    source: WIDE,
+    source: HALVES + WIDE,
     constants: {
       R: args.firstWidth,
       M: args.secondWidth,

@@ -31,15 +31,6 @@ var<workgroup> factors: array<f32, 16>;
 // Whether some factor is not 1.
 var<workgroup> grown: u32;
 
-fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  // Beyond the range of halves a number becomes the largest: infinities would end
-  // as NaN.
-  let most = vec4<f32>(65504.0);
-  let a = clamp(low, -most, most);
-  let b = clamp(high, -most, most);
-  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
-}
-
 // Eight columns of a token: of its latent, then of its rotary key. Tokens past the end
 // and columns past the last are zero.
 fn cached_unit(cached: u32, token: u32, end: u32, column: u32) -> vec4<u32> {

@@ -10,6 +10,7 @@ import {
   type Replacement,
   RESULT,
   RIGHT,
+  TILE_FUNCTIONS,
 } from "../../../../tests/fixtures/emulated_matrices.ts";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
@@ -30,46 +31,11 @@ import {
 import { dispatchOf, shaderOf, type View } from "./kernel.ts";
 import { ignoreTuned, useTables } from "./tuned.ts";
 
-// As in attention_decode_matrix_test.ts, but for scores in vectors.
+// Scores lie in vectors.
 const FUNCTIONS = `
 const SCORE = $(OUT_CHUNKS * FRAGMENTS * 8)u;
 var<private> queries: array<vec4<u32>, $(CHUNKS * FRAGMENTS * 2)>;
 var<private> held: array<f32, $((OUT_CHUNKS * FRAGMENTS + 1) * 8)>;
-var<workgroup> shuffled: array<u32, 256>;
-
-fn loadQuery(fragment: u32, offset: u32, stride: u32) -> u32 {
-  queries[fragment * 2u] = tile[offset + ownLane / 2u * stride];
-  queries[fragment * 2u + 1u] = tile[offset + ownLane / 2u * stride + 1u];
-  return fragment * 2u;
-}
-
-fn beginTile(offset: u32, stride: u32) -> u32 { return offset + (stride - LINE); }
-
-fn beginWeights(offset: u32, stride: u32) -> u32 { return offset + (stride - WEIGHT_LINE); }
-
-fn zeroed(result: u32) -> u32 {
-  for (var e = 0u; e < rolled(8u); e++) { held[result + e] = 0.0; }
-  return result;
-}
-
-fn multiplyKeys(query: u32, key: u32, result: u32) -> u32 {
-  for (var e = 0u; e < rolled(8u); e++) {
-    let line = key + (ownLane % 2u * 8u + e) * LINE;
-    for (var k = 0u; k < rolled(16u); k++) {
-      held[result + e] += half(queries[query + k / 8u], k % 8u) * half(tile[line + k / 8u], k % 8u);
-    }
-  }
-  return result;
-}
-
-fn multiplyValues(weight: u32, value: u32, result: u32) -> u32 {
-  for (var k = 0u; k < rolled(16u); k++) {
-    let unit = tile[value + k * LINE + ownLane % 2u];
-    let factor = half(weights[weight + ownLane / 2u * WEIGHT_LINE + k / 8u], k % 8u);
-    for (var e = 0u; e < rolled(8u); e++) { held[result + e] += factor * half(unit, e); }
-  }
-  return result;
-}
 
 fn storeScores(offset: u32, result: u32, stride: u32) {
   let at = offset + ownLane / 2u * stride + ownLane % 2u * 2u;
@@ -83,18 +49,6 @@ fn loadScores(result: u32, offset: u32, stride: u32) -> u32 {
   let at = offset + ownLane / 2u * stride + ownLane % 2u * 2u;
   for (var e = 0u; e < rolled(8u); e++) { held[result + e] = scores[at + e / 4u][e % 4u]; }
   return result;
-}
-
-fn shuffleHalves(thread: u32, value: u32, mask: u32) -> u32 {
-  shuffled[thread] = value;
-  workgroupBarrier();
-  let other = shuffled[thread ^ mask];
-  workgroupBarrier();
-  return other;
-}
-
-fn shuffleXor(thread: u32, value: f32, mask: u32) -> f32 {
-  return bitcast<f32>(shuffleHalves(thread, bitcast<u32>(value), mask));
 }
 `;
 
@@ -133,7 +87,9 @@ const REPLACEMENTS: readonly Replacement[] = [
 /** The dispatch with emulated matrices. */
 function emulatedDecode(arena: Arena, args: AttentionDecodeArgs): Dispatch[] {
   const use = matrixDecodeUse(args, args.matrix!, NOTHING);
-  return [dispatchOf(arena, emulated(use, REPLACEMENTS, FUNCTIONS))];
+  return [
+    dispatchOf(arena, emulated(use, REPLACEMENTS, FUNCTIONS + TILE_FUNCTIONS)),
+  ];
 }
 
 const DESIGN: MatrixDesign = {

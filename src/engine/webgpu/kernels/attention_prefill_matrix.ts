@@ -5,6 +5,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { AttentionPrefillArgs } from "./attention_prefill.ts";
 import type { AttentionViews } from "./attention_views.ts";
 import { hasMatrices } from "./gemm_tile.ts";
+import { HALVES } from "./halves.ts";
 import {
   type Binding,
   ELEMENT_BYTES,
@@ -230,7 +231,7 @@ export function matrixPrefillUse(
   });
   return {
     label: "attention_prefill_matrix",
-    source: SOURCE,
+    source: HALVES + SOURCE,
     constants: { ...constants, SCORE: fillTemplate(SCORE, constants) },
     bindings: {
       query: { buffer: query.buffer, type: "array<vec4<f32>>", access: "read" },

@@ -32,15 +32,6 @@ var<workgroup> scores: array<vec4<f32>, $(ROWS * (KEYS / 4 + 1))>;
 // Whether some row's sums must be scaled.
 var<workgroup> grown: u32;
 
-fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  // Beyond the range of halves a number becomes the largest: infinities would end
-  // as NaN.
-  let most = vec4<f32>(65504.0);
-  let a = clamp(low, -most, most);
-  let b = clamp(high, -most, most);
-  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
-}
-
 // Eight columns of a query, its scale in it.
 fn query_unit(row: u32, head: u32, c: u32) -> vec4<u32> {
   let start = params.query_offset + row * params.query_stride + head * $(W)u + 8u * c;

@@ -2,6 +2,7 @@
 
 import { type GemmPart, gemmUse, STORE_PRODUCT } from "./gemm_part.ts";
 import { type MatrixTile, tileFault, tileName } from "./gemm_tile.ts";
+import { HALVES } from "./halves.ts";
 import { type KernelUse, readWgsl } from "./kernel.ts";
 import { isAligned } from "./row_access.ts";
 
@@ -60,7 +61,7 @@ export function gemmMatrixUse(
   return {
     ...use,
     bindings,
-    source: (halves ? "" : prelude) + STORE_PRODUCT + SOURCE +
+    source: (halves ? "" : prelude) + STORE_PRODUCT + HALVES + SOURCE +
       (halves || vector ? "" : SCALAR_UNIT),
     constants: {
       ...use.constants,

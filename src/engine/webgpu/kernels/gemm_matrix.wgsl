@@ -17,15 +17,6 @@ const SUMS = $(SUBGROUPS * 256)u;
 var<workgroup> sums: array<f32, $(PARTS * SUBGROUPS * 256)>;
 #end
 
-fn halves(low: vec4<f32>, high: vec4<f32>) -> vec4<u32> {
-  // Beyond the range of halves a number becomes the largest: infinities would end
-  // as NaN.
-  let most = vec4<f32>(65504.0);
-  let a = clamp(low, -most, most);
-  let b = clamp(high, -most, most);
-  return vec4<u32>(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
-}
-
 // Units are 8 numbers of a row, zero past its end. Rows past the last are the last,
 // and what comes of them is dropped.
 #if X_HALVES

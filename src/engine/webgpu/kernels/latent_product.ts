@@ -4,6 +4,7 @@ import type { Gpu } from "../device/gpu.ts";
 import type { AbsorbStoreArgs } from "./absorb_store.ts";
 import type { AttentionMergeArgs, ValueUp } from "./attention_merge.ts";
 import { hasMatrices, type MatrixTile } from "./gemm_tile.ts";
+import { HALVES } from "./halves.ts";
 import {
   ELEMENT_BYTES,
   type KernelUse,
@@ -152,7 +153,7 @@ export function latentValuesUse(
   const partBytes = means ? 2 : 4;
   return {
     label: "attention_merge matrix",
-    source: SOURCE,
+    source: HALVES + SOURCE,
     constants: { ...constants, OUT: out.element },
     bindings: {
       partial: {
@@ -241,7 +242,7 @@ export function latentKeysUse(
   return {
     ...use,
     label: "absorb_store matrix",
-    source: use.source + SOURCE,
+    source: use.source + HALVES + SOURCE,
     constants: { ...use.constants, ...constants, OUT: "f32" },
     bindings: {
       ...use.bindings,

@@ -13,12 +13,14 @@ import deno from "../deno.json" with { type: "json" };
 import { InputError } from "../src/base/errors.ts";
 import { publish } from "../src/cli/publish.ts";
 import { readme } from "../src/cli/readme.ts";
+import { auditRun } from "../src/experiment/run_audit.ts";
 import {
   loadPublished,
   loadRuns,
   publishRun,
   renderPage,
   renderReadmeSection,
+  renderSummary,
   updateReadme,
 } from "../src/report/mod.ts";
 import { scrub, scrubText } from "../src/report/scrub.ts";
@@ -207,6 +209,12 @@ Deno.test("publishRun() refuses an incomplete run and replaces a publication who
       await Deno.readTextFile(`${target}/summary.md`),
       "**Partial: 1 of",
     );
+    // Whoever renders the publication again says so, too.
+    const published = await loadRuns([target]);
+    assertEquals(published.missing, missing);
+    assertStringIncludes(renderSummary(published), "**Partial: 1 of");
+    const [problem] = (await auditRun(target)).problems;
+    assertStringIncludes(problem!, "plan.json: 1 of");
     const beside = await Array.fromAsync(
       Deno.readDir(`${directory}/published`),
     );

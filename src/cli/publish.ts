@@ -8,7 +8,7 @@ import { EXIT, note, parseFlags, print, runVerb } from "./terminal.ts";
 const HELP = `deno task publish RUN_DIR [options]
 
 Copies the experiment, environment, records, checks, times by stage, peers.json,
-summary and SVG figures of a run to results/published/<experiment>/, replacing an
+of a partial run plan.json, summary and SVG figures of a run to results/published/<experiment>/, replacing an
 earlier publication as a whole; figures need Chromium or Chrome.
 
   --out DIR    another folder

@@ -91,7 +91,8 @@ export async function auditRun(path: string): Promise<RunAudit> {
     problems.push(...auditRecord(record).map((line) => `${where}: ${line}`));
   }
   if (cells.size > 0) auditLines(path, own, lines, problems);
-  const isPublished = plan === undefined && cells.size === 0;
+  // A partial publication keeps its plan.
+  const isPublished = cells.size === 0 && lines.length > 0;
   const { experiment, runId } = await auditExperiment(
     path,
     own,

@@ -293,7 +293,13 @@ export async function readPeers(
   }
 }
 
-async function readPlan(
+/**
+ * Reads plan.json.
+ *
+ * @param problems Is told of a file that is none.
+ * @returns undefined where there is none.
+ */
+export async function readPlan(
   directory: string,
   problems: string[],
 ): Promise<PlannedCell[] | undefined> {

@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { InputError, UnavailableError } from "../base/errors.ts";
 import { stagesOf } from "../experiment/stages.ts";
 import { makeFigures } from "./figures.ts";
-import { loadRuns, type RunData } from "./load.ts";
+import { loadRuns, readPlan, type RunData } from "./load.ts";
 import { missingCells } from "./run_facts.ts";
 import { privateNames, scrub, scrubText } from "./scrub.ts";
 import { collectSeries } from "./series.ts";
@@ -28,6 +28,7 @@ const PUBLISHED_NAMES: ReadonlySet<string> = new Set([
   "experiment.yaml",
   "figures",
   "peers.json",
+  "plan.json",
   "results.jsonl",
   "stages.json",
   "summary.md",
@@ -35,8 +36,8 @@ const PUBLISHED_NAMES: ReadonlySet<string> = new Set([
 
 /**
  * Publishes a run: experiment.yaml, environment.json, results.jsonl,
- * checks.json, stages.json, peers.json, summary.md and figures/*.svg, without folders, user or host
- * names. An earlier publication is replaced as a whole, or not at all.
+ * checks.json, stages.json, peers.json, summary.md and figures/*.svg, of a partial
+ * run also plan.json, without folders, user or host names. An earlier publication is replaced as a whole, or not at all.
  *
  * @param runDirectory A run folder.
  * @param targetDirectory Where to. @default results/published/<experiment>
@@ -77,8 +78,18 @@ export async function publishRun(
     `results/published/${folderName(run.experiments[0]!)}`;
   await refuseOthers(directory);
   const { figures, note } = await draw(run);
-  const files = await replaceFolder(directory, contents(run, figures));
-  return { directory, files, ...(note === undefined ? {} : { note }) };
+  const files = contents(run, figures);
+  if (loaded.missing.length > 0) {
+    // Only the plan says what is missing, to whoever renders the records again.
+    const plan = await readPlan(runDirectory, []);
+    files.set("plan.json", scrubText(json(plan), names));
+  }
+  const written = await replaceFolder(directory, files);
+  return { directory, files: written, ...(note === undefined ? {} : { note }) };
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value, null, 2) + "\n";
 }
 
 /** Text by file name. */
@@ -86,7 +97,6 @@ function contents(
   run: RunData,
   figures: ReadonlyMap<string, string>,
 ): Map<string, string> {
-  const json = (value: unknown) => JSON.stringify(value, null, 2) + "\n";
   const files = new Map([[
     "results.jsonl",
     run.cells.map((cell) => JSON.stringify(cell) + "\n").join(""),

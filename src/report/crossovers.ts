@@ -64,7 +64,7 @@ export function crossoverMeaning(
   const speed = comparedIn(series) === "output"
     ? "Output tokens a second of whole requests"
     : "Decoded tokens a second";
-  return `${speed} over the baseline’s under the same load, at the contexts that were timed.`;
+  return `${speed} over the baseline’s under the same load, at the contexts that were timed; the spread of the times is not counted.`;
 }
 
 function comparedIn(series: readonly Series[]): Compared {

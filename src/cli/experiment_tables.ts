@@ -16,7 +16,8 @@ import {
   formatRate,
   formatSignificant,
 } from "../report/format.ts";
-import { formatSeconds, formatTable } from "./terminal.ts";
+import { fitTable } from "./fitted_table.ts";
+import { formatSeconds } from "./terminal.ts";
 
 /**
  * The plan as a table.
@@ -31,7 +32,7 @@ export function planTable(
   noWork: ReadonlyMap<string, string>,
 ): string {
   const hasLoads = cells.some(({ load }) => load !== undefined);
-  return formatTable(
+  return fitTable(
     [
       "cell",
       "variant",
@@ -60,6 +61,7 @@ export function planTable(
         why ?? "to measure",
       ];
     }),
+    1,
   );
 }
 
@@ -145,7 +147,7 @@ export function resultTable(
     columns.push(...throughputColumns(records));
   }
   const hasLoads = records.some(({ load }) => load !== undefined);
-  return formatTable(
+  return fitTable(
     [
       "variant",
       "context",
@@ -165,6 +167,7 @@ export function resultTable(
         ...columns.map(([, text]) => text(row)),
       ];
     }),
+    hasLoads ? 3 : 2,
   );
 }
 
@@ -261,8 +264,9 @@ function trimmed(value: number): string {
  */
 export function checkTable(checks: readonly Check[]): string {
   const { columns, rows } = checksTable({ checks });
-  return formatTable(
+  return fitTable(
     columns.map(({ head }) => head.toLowerCase()),
     rows.map(({ cells }) => cells.map(({ text }) => text)),
+    1,
   );
 }

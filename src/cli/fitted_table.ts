@@ -4,7 +4,8 @@ import { formatTable } from "./terminal.ts";
 
 /**
  * A table in as many blocks of columns, one under the other, as a terminal's width
- * needs; its lines would break otherwise. Files and pipes get one block.
+ * needs; its lines would break otherwise. A block leaves out rows that have nothing
+ * in it. Files and pipes get one block.
  *
  * @param header One a column.
  * @param rows Cells, as text.
@@ -39,8 +40,14 @@ export function fitTable(
       ...cells.slice(0, keys),
       ...block.map((i) => cells[i] ?? ""),
     ];
-    return formatTable(pick(header), rows.map(pick));
+    // A row that has nothing here only makes the block longer.
+    const shown = rows.filter((row) => block.some((i) => !isEmpty(row[i])));
+    return formatTable(pick(header), shown.map(pick));
   }).join("\n\n");
+}
+
+function isEmpty(cell: string | undefined): boolean {
+  return cell === undefined || cell === "" || cell === "–";
 }
 
 function outputColumns(): number {

@@ -46,12 +46,12 @@ import { Progress } from "./progress.ts";
 import {
   EXIT,
   type Flags,
-  formatTable,
   integerFlag,
   note,
   parseFlags,
   print,
   runVerb,
+  wrapText,
 } from "./terminal.ts";
 
 const DTYPES: readonly StoredDType[] = ["f32", "f16", "bf16"];
@@ -251,14 +251,21 @@ function refuseMissing(
 }
 
 function optionTable(method: Method): string {
-  return formatTable(
-    ["  option", "default", "meaning"],
-    methodOptions(method).map(({ name, fallback, meaning }) => [
-      `  --${kebabCase(name)}`,
-      fallback === undefined ? "required" : String(fallback),
-      meaning,
-    ]),
-  );
+  const rows = methodOptions(method).map(({ name, fallback, meaning }) => ({
+    name: `  --${kebabCase(name)}`,
+    fallback: fallback === undefined ? "required" : String(fallback),
+    meaning,
+  }));
+  const nameWidth = Math.max(...rows.map(({ name }) => name.length)) + 2;
+  const width = nameWidth +
+    Math.max("default".length, ...rows.map((row) => row.fallback.length)) + 2;
+  const line = (name: string, fallback: string, meaning: string) =>
+    (name.padEnd(nameWidth) + fallback).padEnd(width) +
+    wrapText(meaning, width);
+  return [
+    line("  option", "default", "meaning"),
+    ...rows.map(({ name, fallback, meaning }) => line(name, fallback, meaning)),
+  ].join("\n");
 }
 
 /** Measures the written folder, not the model in memory. */

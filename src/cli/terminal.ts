@@ -252,6 +252,24 @@ export function formatTable(
   return [line(header), ...rows.map(line)].join("\n");
 }
 
+/**
+ * Breaks text at spaces.
+ *
+ * @param text What stands in the last column of a line of help.
+ * @param indent Columns before it, with which further lines begin.
+ * @param width Of a line.
+ */
+export function wrapText(text: string, indent: number, width = 80): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && indent + last.length + word.length < width) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else lines.push(word);
+  }
+  return lines.join(`\n${" ".repeat(indent)}`);
+}
+
 /** Seconds as people say them: "6.2 s", "4 min 10 s", "2 h 5 min". */
 export function formatSeconds(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

@@ -41,6 +41,7 @@ import {
   parseFlags,
   print,
   runVerb,
+  wrapText,
 } from "./terminal.ts";
 import { checkTableFile, rememberTable, tableWith } from "./tuning_file.ts";
 import { describeCandidates, describeSolved } from "./tuning_text.ts";
@@ -67,15 +68,22 @@ then on; TRANSMLA_TUNING=none or =shipped leaves them out. A shape is timed only
 where it gives the same numbers as the default.
 
   --provider NAME     deno or dawn (default: deno)
-  --model NAME,...    ${Object.keys(MODELS).join(", ")} (default: llama-2-7b)
-  --latent R+M        latent attention to tune for, rank and rotary dims (default: 512+64)
+  --model NAME,...    ${
+  wrapText(`${Object.keys(MODELS).join(", ")} (default: llama-2-7b)`, 22)
+}
+  --latent R+M        latent attention to tune for, rank and rotary dims
+                      (default: 512+64)
   --only FAMILY,...   gemm, gemv, attention (default: all)
-  --batches N,...     sequences decoded together (default: 1,2,4,7,8,15,30,61,122,244)
-  --contexts N,...    tokens in their caches (default: 1024,2048,4096,8192,16384,32768)
+  --batches N,...     sequences decoded together
+                      (default: 1,2,4,7,8,15,30,61,122,244)
+  --contexts N,...    tokens in their caches
+                      (default: 1024,2048,4096,8192,16384,32768)
   --prefill N         rows of a prefill, 0 for none (default: 2048)
-  --time-limit SEC    stop then, with the best so far; the most valuable come first
+  --time-limit SEC    stop then, with the best so far; the most valuable come
+                      first
   --dry-run           list what would be timed
-  --out FILE          write the table there instead; into a shipped one where FILE is one
+  --out FILE          write the table there instead; into a shipped one where FILE
+                      is one
   --software          tune an adapter that computes on the CPU, too
   --json              as JSON
   --help              this text`;

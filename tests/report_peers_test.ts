@@ -34,6 +34,17 @@ Deno.test("renderReadmeSection() has a section on speed where peers or requests 
       "results/published/speeds/figures/peers-one-sequence.svg",
     );
     assertStringIncludes(section, "2.00×");
+    const { peers: _, ...alone } = run;
+    const requests = renderReadmeSection([
+      {
+        path: "results/published/speeds",
+        run: alone,
+        figures: [],
+      },
+    ]);
+    assertStringIncludes(requests, "#### Whole requests");
+    // The column of memory says the load.
+    assertStringIncludes(requests, "| mla-shape | 24GiB (RTX 4090) | 1,024 |");
   });
 });
 

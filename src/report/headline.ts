@@ -153,7 +153,9 @@ function speedSentence(
         : `${first!.one.label}${loads > 1 ? "" : ", the fastest conversion,"}`
     } decodes at ${formatRatio(first!.ratio)} the baseline’s speed.`;
   }
-  const digits = (value: number) => formatNumber(value, value >= 10 ? 0 : 1);
+  // One digit that counts, two from 1 to 10.
+  const digits = (value: number) =>
+    formatNumber(value, value >= 10 ? 0 : value >= 0.095 ? 1 : 2);
   const [low, high] = [digits(ratios.at(-1)!.ratio), digits(first!.ratio)];
   return `${where} ${
     variants === 1 ? "it decodes" : "the conversions decode"

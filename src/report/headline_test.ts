@@ -52,6 +52,7 @@ Deno.test("headline() names the fastest only where it leads clearly", () => {
   const close = speeds(70, 90, 92);
   assert(!close.includes("fastest"), close);
   assertStringIncludes(close, "decode at about 0.7× to 0.9× the baseline’s");
+  assertStringIncludes(speeds(5, 90, 92), "decode at about 0.05× to 0.9× the");
 });
 
 Deno.test("headline() of one conversion says it once", () => {

@@ -16,7 +16,11 @@ import {
 } from "../src/report/mod.ts";
 import type { RunData } from "../src/report/load.ts";
 import { protocol } from "../src/report/protocol.ts";
-import { kernelsTable, requestsTable } from "../src/report/speed_tables.ts";
+import {
+  kernelsTable,
+  requestsMeaning,
+  requestsTable,
+} from "../src/report/speed_tables.ts";
 import {
   BUDGET,
   cell,
@@ -152,6 +156,36 @@ Deno.test("crossoverTable() calls nothing faster that only fits where the origin
       ],
     ]);
   });
+});
+
+Deno.test("requestsMeaning() says by how much a last batch that was not timed could flatter", async () => {
+  const made = cell("original", BUDGET, 1024, 100);
+  const metrics = made.metrics as unknown as {
+    batchSize: number;
+    requests: Record<string, unknown>;
+  };
+  const meaning = async (requests: Record<string, unknown>) => {
+    metrics.batchSize = 30;
+    metrics.requests = {
+      ...metrics.requests,
+      count: 100,
+      seconds: 10,
+      prefillSeconds: 2,
+      ...requests,
+    };
+    let text = "";
+    await withCells([made], (run) => {
+      text = requestsMeaning(run);
+    });
+    return text;
+  };
+  // 4 batches instead of 3.33 are 20 % more of 8 of 10 seconds.
+  assert(/too high by 16\s% at most/.test(await meaning({})));
+  const steps = [{ contextTokens: 600, ms: 5 }];
+  assertStringIncludes(
+    await meaning({ lastBatch: { sequences: 10, sampledSteps: steps } }),
+    "were timed as a batch of their own",
+  );
 });
 
 Deno.test("crossoverTable() of whole requests compares their output, not the decoding", async () => {

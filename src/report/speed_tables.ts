@@ -8,6 +8,7 @@ import {
   formatRatio,
   formatSignificant,
 } from "./format.ts";
+import type { ThroughputMetrics } from "../experiment/record.ts";
 import type { RunData } from "./load.ts";
 import { paperSpeeds } from "./paper_table_4.ts";
 import { speedup } from "./quantities.ts";
@@ -133,26 +134,39 @@ function overTime(amount: number, seconds: number): number | undefined {
 
 /** What a table of whole requests shows, in sentences. */
 export function requestsMeaning(run: RunData): string {
-  const requests = run.cells.flatMap((cell) =>
+  const timed = run.cells.flatMap((cell) =>
     cell.measure === "throughput" && cell.metrics?.requests !== undefined
-      ? [cell.metrics.requests]
+      ? [{ ...cell.metrics.requests, batchSize: cell.metrics.batchSize }]
       : []
   );
-  const [first] = requests;
+  const [first] = timed;
   if (first === undefined) return "";
-  const shared = run.cells.some((cell) =>
-    cell.measure === "throughput" && cell.metrics?.requests !== undefined &&
-    cell.metrics.requests.lastBatch === undefined &&
-    cell.metrics.requests.count % cell.metrics.batchSize !== 0
-  );
-  const counts = [...new Set(requests.map(({ count }) => formatNumber(count)))];
+  const counts = [...new Set(timed.map(({ count }) => formatNumber(count)))];
+  const most = Math.max(0, ...timed.map(overstatement));
   return `${
     counts.join(" or ")
   } requests, half of the context in and half out, as many at once as the memory holds. Prefill was timed on a sample of the input and steps at ${first.sampledSteps.length} lengths along the generation; the time between is linear. The requests that are left for a last batch ${
-    shared
-      ? "took their share of a whole batch’s time"
+    most > 0
+      ? `took their share of a whole batch’s time, which makes speeds too high by ${
+        formatPercent(most, 0)
+      } at most`
       : "were timed as a batch of their own"
   }. The paper’s columns: Table 4 of arXiv 2502.07864, other cards under vLLM.`;
+}
+
+/**
+ * By what share whole requests could be too fast in a record that did not time their
+ * last batch: if that had taken a whole batch's time.
+ */
+function overstatement(
+  { count, batchSize, seconds, prefillSeconds, lastBatch }:
+    & NonNullable<ThroughputMetrics["requests"]>
+    & { readonly batchSize: number },
+): number {
+  if (lastBatch !== undefined) return 0;
+  const batches = count / batchSize;
+  const missing = (Math.ceil(batches) - batches) / batches;
+  return missing * (seconds - prefillSeconds) / seconds;
 }
 
 /** Whole requests: a row a load and context, a speed a variant, the paper's beside it. */

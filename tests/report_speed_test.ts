@@ -35,6 +35,8 @@ Deno.test("loadRuns() keeps the cells of every load", async () => {
     const run = await loadRuns([folder]);
     assertEquals(run.cells.length, CELLS.length);
     assertEquals(run.problems, []);
+    const looks = collectSeries(run).map(({ style }) => JSON.stringify(style));
+    assertEquals(new Set(looks).size, looks.length);
     assertEquals(
       collectSeries(run).map(({ label }) => label),
       [
@@ -76,6 +78,7 @@ Deno.test("requestsTable() has the paper's speeds beside ours, OOM included", as
       rows.find((cells) =>
         cells[1] === "24GiB (RTX 4090)" && cells[2] === context
       )!;
+    assertEquals(at("1,024")[0], "mla-shape");
     assertEquals(at("1,024").slice(5), [
       "200",
       "800",

@@ -1,7 +1,6 @@
 // The README's section on speed: our decode steps beside PyTorch's and the limit,
 // and whole requests beside the paper's Table 4.
 
-import { loadText } from "../experiment/throughput_measure.ts";
 import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
 import {
   peerProtocol,
@@ -18,7 +17,6 @@ import { commits, missingCells } from "./run_facts.ts";
 import { collectSeries } from "./series.ts";
 import { requestsMeaning, requestsTable } from "./speed_tables.ts";
 import { markdownTable } from "./summary.ts";
-import type { Table } from "./table.ts";
 
 const INTRODUCTION =
   "Weights are seeded, of a model’s shape; “MLA” is the shape that a conversion gives. “dawn” and “deno” are this suite through two WebGPU implementations, “torch” is PyTorch.";
@@ -99,23 +97,9 @@ function requestsPart({ path, run }: SpeedRun): string {
         part !== ""
       ).join(" "),
     ),
-    markdownTable(withoutLoads(requestsTable(collectSeries(run)))),
+    markdownTable(requestsTable(collectSeries(run))),
     closing(path, run, commits(run)),
   ].join("\n\n");
-}
-
-/** Labels without their load, which the table's other columns say. */
-function withoutLoads({ columns, rows }: Table): Table {
-  return {
-    columns,
-    rows: rows.map((row) => {
-      const [label, ...cells] = row.cells;
-      const load = row.series?.load;
-      if (label === undefined || load === undefined) return row;
-      const text = label.text.replace(` · ${loadText(load)}`, "");
-      return { ...row, cells: [{ ...label, text }, ...cells] };
-    }),
-  };
 }
 
 /** "llama-2-7b" of "synthetic:llama-2-7b". */

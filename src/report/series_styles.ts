@@ -26,6 +26,8 @@ export const SYMBOLS = [
   "x",
 ];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+/** Of baselines, one a load or model; limits are dotted. */
+const BASELINE_DASHES = ["solid", "dash", "dashdot", "longdash"];
 
 /**
  * Options that may tell members of one color apart, the first choice first:
@@ -63,8 +65,12 @@ export function assignStyles(
       mark: Math.floor(index / COLOR_COUNT),
     }));
   let next = 0;
+  let baselines = 0;
   return series.map((one) => {
-    if (one.isBaseline) return { color: "ink", symbol: "star", dash: "solid" };
+    if (one.isBaseline) {
+      const dash = BASELINE_DASHES[baselines++ % BASELINE_DASHES.length]!;
+      return { color: "ink", symbol: "star", dash };
+    }
     const { color, mark } = places[next++]!;
     return {
       color: `c${color}`,

@@ -1,6 +1,8 @@
 // Tables of speed against what bounds it: the roofline, the time by kernel; whole
 // requests beside the paper's Table 4.
 
+import type { ThroughputMetrics } from "../experiment/record.ts";
+import { loadText } from "../experiment/throughput_measure.ts";
 import {
   formatNumber,
   formatPercent,
@@ -8,7 +10,6 @@ import {
   formatRatio,
   formatSignificant,
 } from "./format.ts";
-import type { ThroughputMetrics } from "../experiment/record.ts";
 import type { RunData } from "./load.ts";
 import { paperSpeeds } from "./paper_table_4.ts";
 import { speedup } from "./quantities.ts";
@@ -183,7 +184,11 @@ export function requestsTable(series: readonly Series[]): Table {
   return {
     columns: [
       VARIANT,
-      { head: "memory", name: "memoryBudget", align: "left" },
+      {
+        head: "memory (the paper’s card)",
+        name: "memoryBudget",
+        align: "left",
+      },
       right("context", "contextTokens"),
       right("batch, original", "batchSizeOriginal"),
       right("batch", "batchSize"),
@@ -215,7 +220,7 @@ export function requestsTable(series: readonly Series[]): Table {
         return {
           series: one,
           cells: [
-            { text: one.label },
+            { text: labelWithoutLoad(one) },
             {
               text: paper === undefined ? budget : `${budget} (${paper.card})`,
             },
@@ -233,6 +238,11 @@ export function requestsTable(series: readonly Series[]): Table {
       });
     }),
   };
+}
+
+/** The column of memory says the load. */
+function labelWithoutLoad({ label, load }: Series): string {
+  return load === undefined ? label : label.replace(` · ${loadText(load)}`, "");
 }
 
 function ratioOf(

@@ -13,7 +13,9 @@ import {
   loadPublished,
   loadRuns,
   publishRun,
+  renderPage,
   renderReadmeSection,
+  renderSummary,
 } from "../src/report/mod.ts";
 import { peerFigures } from "../src/report/peer_figures.ts";
 import { PEERS, withRun } from "./fixtures/speed_cells.ts";
@@ -163,6 +165,11 @@ Deno.test("renderReadmeSection() has MLA's speed over the original's on each sid
       { path: "results/published/speeds", run, figures: ["peers-24gib"] },
     ]);
     assertStringIncludes(section, "| one | 1,024 | 1 | 1 | 1.50× | – |");
+    const meaning =
+      "MLA decodes with 24 GiB full at up to 9.00× (dawn), 11.0× (torch); with one sequence at up to 1.50× (dawn) the original’s tokens a second.";
+    assertStringIncludes(section, meaning);
+    assertStringIncludes(renderSummary(run), meaning);
+    assertStringIncludes(await renderPage(run), meaning);
     assertStringIncludes(
       section,
       "| 24 GiB full | 8,192 | 2 | 30 | 9.00× | 11.0× |",

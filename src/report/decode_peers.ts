@@ -275,3 +275,25 @@ export function peerRatiosTable(peers: DecodePeers | undefined): Table {
     })),
   };
 }
+
+/** The largest of these ratios by load and side, in a sentence; "" where there are none. */
+export function peerRatiosMeaning(peers: DecodePeers | undefined): string {
+  const rows = peers?.mlaRatios ?? [];
+  const parts = ([["budget", "24 GiB full"], ["one", "one sequence"]] as const)
+    .flatMap(([load, name]) => {
+      const largest = SIDES.flatMap((side) => {
+        const all = rows.flatMap((row) =>
+          row.load === load ? row.ratios[side] ?? [] : []
+        );
+        return all.length === 0
+          ? []
+          : [`${formatRatio(Math.max(...all))} (${LOOKS[side].name})`];
+      });
+      return largest.length === 0
+        ? []
+        : [`with ${name} at up to ${largest.join(", ")}`];
+    });
+  return parts.length === 0
+    ? ""
+    : `MLA decodes ${parts.join("; ")} the original’s tokens a second.`;
+}

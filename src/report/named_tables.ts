@@ -4,7 +4,13 @@
 import { headlineCaption, headlineMeaning } from "./captions.ts";
 import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
 import { cellsTable, checksTable, conversionTable } from "./detail_tables.ts";
-import { peerProtocol, peersTable } from "./decode_peers.ts";
+import {
+  peerProtocol,
+  peerRatiosMeaning,
+  peerRatiosTable,
+  PEERS_MEANING,
+  peersTable,
+} from "./decode_peers.ts";
 import type { Joint } from "./joint.ts";
 import type { RunData } from "./load.ts";
 import {
@@ -138,8 +144,16 @@ export function namedTables(run: RunData): NamedTable[] {
     make(
       "peers",
       "Decoding beside PyTorch",
-      run.peers === undefined ? "" : peerProtocol(run.peers),
+      run.peers === undefined
+        ? ""
+        : `${PEERS_MEANING} ${peerProtocol(run.peers)}`,
       peersTable(run.peers),
+    ),
+    make(
+      "mla-ratios",
+      "MLA over the original on each side",
+      peerRatiosMeaning(run.peers),
+      peerRatiosTable(run.peers),
     ),
     make(
       "requests",

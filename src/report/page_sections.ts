@@ -8,7 +8,13 @@ import {
   failedCells,
   failedTable,
 } from "./detail_tables.ts";
-import { peerProtocol, peersTable } from "./decode_peers.ts";
+import {
+  peerProtocol,
+  peerRatiosMeaning,
+  peerRatiosTable,
+  PEERS_MEANING,
+  peersTable,
+} from "./decode_peers.ts";
 import type { Figure } from "./figure.ts";
 import { escapeHtml, formatNumber } from "./format.ts";
 import { headline } from "./headline.ts";
@@ -167,6 +173,7 @@ function speedSection(
   const limits = rooflineTable(series);
   const kernels = kernelsTable(series);
   const peers = peersTable(run.peers);
+  const ratios = peerRatiosTable(run.peers);
   const all = [requests, crossovers, limits, kernels, peers];
   if (all.every(({ rows }) => rows.length === 0)) return "";
   const speed = protocol(run, { speed: true });
@@ -192,8 +199,14 @@ function speedSection(
     ),
     run.peers === undefined || peers.rows.length === 0 ? "" : tableHtml(
       "Decoding beside PyTorch.",
-      peerProtocol(run.peers),
+      `${PEERS_MEANING} ${peerProtocol(run.peers)}`,
       peers,
+      number,
+    ),
+    ratios.rows.length === 0 ? "" : tableHtml(
+      "MLA over the original on each side.",
+      peerRatiosMeaning(run.peers),
+      ratios,
       number,
     ),
     kernels.rows.length === 0 ? "" : foldedTable(

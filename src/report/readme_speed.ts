@@ -4,6 +4,7 @@
 import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
 import {
   peerProtocol,
+  peerRatiosMeaning,
   peerRatiosTable,
   PEERS_MEANING,
   peersTable,
@@ -70,7 +71,7 @@ function peersPart({ path, run, figures }: SpeedRun): string {
       }*`
     ),
     ...ratios.rows.length === 0 ? [] : [
-      "MLA’s tokens a second over the original’s, on each side:",
+      escapeMarkdown(peerRatiosMeaning(peers)),
       markdownTable(ratios),
     ],
     ...crossovers.rows.length === 0 ? [] : [

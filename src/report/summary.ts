@@ -3,7 +3,13 @@
 
 import { crossoverMeaning, crossoverTable } from "./crossovers.ts";
 import { checksTable, conversionTable, failedTable } from "./detail_tables.ts";
-import { peerProtocol, peersTable } from "./decode_peers.ts";
+import {
+  peerProtocol,
+  peerRatiosMeaning,
+  peerRatiosTable,
+  PEERS_MEANING,
+  peersTable,
+} from "./decode_peers.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown, formatNumber } from "./format.ts";
 import { headline } from "./headline.ts";
@@ -118,7 +124,14 @@ export function renderSummary(run: RunData, figuresFolder?: string): string {
     ...section(
       "Decoding beside PyTorch",
       peersTable(run.peers),
-      run.peers === undefined ? "" : peerProtocol(run.peers),
+      run.peers === undefined
+        ? ""
+        : `${PEERS_MEANING} ${peerProtocol(run.peers)}`,
+    ),
+    ...section(
+      "MLA over the original on each side",
+      peerRatiosTable(run.peers),
+      peerRatiosMeaning(run.peers),
     ),
     ...section(
       "Calibration seeds",

@@ -168,6 +168,10 @@ Deno.test("renderReadmeSection() has MLA's speed over the original's on each sid
     const meaning =
       "MLA decodes with 24 GiB full at up to 9.00× (dawn), 11.0× (torch); with one sequence at up to 1.50× (dawn) the original’s tokens a second.";
     assertStringIncludes(section, meaning);
+    assertStringIncludes(
+      section,
+      "case: dawn at 2.00× torch’s tokens a second",
+    );
     assertStringIncludes(renderSummary(run), meaning);
     assertStringIncludes(await renderPage(run), meaning);
     assertStringIncludes(

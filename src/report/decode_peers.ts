@@ -297,3 +297,22 @@ export function peerRatiosMeaning(peers: DecodePeers | undefined): string {
     ? ""
     : `MLA decodes ${parts.join("; ")} the original’s tokens a second.`;
 }
+
+/** "dawn at 0.48× to 1.04×, deno at 0.09× to 0.99× torch’s tokens a second"; "" without torch. */
+export function torchRange({ rows }: DecodePeers): string {
+  const parts = SIDES.flatMap((side) => {
+    if (side === "torch") return [];
+    const ratios = rows.flatMap(({ speeds }) => speeds[side]?.ratio ?? []);
+    if (ratios.length === 0) return [];
+    const [low, high] = [
+      formatRatio(Math.min(...ratios)),
+      formatRatio(Math.max(...ratios)),
+    ];
+    return [
+      `${LOOKS[side].name} at ${low === high ? low : `${low} to ${high}`}`,
+    ];
+  });
+  return parts.length === 0
+    ? ""
+    : `${parts.join(", ")} torch’s tokens a second`;
+}

@@ -8,6 +8,7 @@ import {
   peerRatiosTable,
   PEERS_MEANING,
   peersTable,
+  torchRange,
 } from "./decode_peers.ts";
 import { makeFigures } from "./figures.ts";
 import { escapeMarkdown } from "./format.ts";
@@ -83,7 +84,9 @@ function peersPart({ path, run, figures }: SpeedRun): string {
       markdownTable(crossovers),
     ],
     folded(
-      "Tokens a second of every case",
+      ["Tokens a second of every case", torchRange(peers)].filter((part) =>
+        part !== ""
+      ).join(": "),
       `${markdownTable(peersTable(peers))}\n\n${escapeMarkdown(PEERS_MEANING)}`,
     ),
     closing(path, run, peers.commit?.slice(0, 7)),

@@ -9,12 +9,7 @@ import {
   formatRate,
   formatRatio,
 } from "./format.ts";
-import {
-  type Column,
-  numberCell,
-  type Table,
-  type TableCell,
-} from "./table.ts";
+import { numberCell, right, type Table, type TableCell } from "./table.ts";
 
 export const SIDES = ["dawn", "deno", "torch"] as const;
 
@@ -199,23 +194,18 @@ export function peersTable(peers: DecodePeers | undefined): Table {
   const rows = peers?.rows ?? [];
   const sides = sidesOf({ rows });
   const hasTorch = sides.includes("torch");
-  const right = (head: string, name: string, group?: string): Column => ({
-    ...(group === undefined ? {} : { group }),
-    head,
-    name,
-    align: "right",
-  });
+  const groupOf = (side: keyof typeof LOOKS) => ({ group: LOOKS[side].name });
   return {
     columns: [
       { head: "Shape", name: "shape", align: "left" },
       right("context", "contextTokens"),
       right("batch", "batchSize"),
       ...sides.flatMap((side) => [
-        right("tokens/s", `${side}TokensPerSecond`, LOOKS[side].name),
+        right("tokens/s", `${side}TokensPerSecond`, groupOf(side)),
         ...side === "torch" || !hasTorch
           ? []
-          : [right("to torch", `${side}RatioToTorch`, LOOKS[side].name)],
-        right("of the limit", `${side}Fraction`, LOOKS[side].name),
+          : [right("to torch", `${side}RatioToTorch`, groupOf(side))],
+        right("of the limit", `${side}Fraction`, groupOf(side)),
       ]),
     ],
     rows: rows.map((row) => ({
@@ -251,11 +241,6 @@ export function peerRatiosTable(peers: DecodePeers | undefined): Table {
   const sides = SIDES.filter((side) =>
     rows.some(({ ratios }) => ratios[side] !== undefined)
   );
-  const right = (head: string, name: string): Column => ({
-    head,
-    name,
-    align: "right",
-  });
   return {
     columns: [
       { head: "sequences", name: "load", align: "left" },

@@ -17,7 +17,7 @@ import {
   speedup,
 } from "./quantities.ts";
 import { contextsOf, eachSeed, mainContext, type Series } from "./series.ts";
-import { type Column, numberCell, type Table } from "./table.ts";
+import { type Column, numberCell, right, type Table } from "./table.ts";
 
 const VARIANT: Column = { head: "Variant", name: "variant", align: "left" };
 
@@ -31,11 +31,6 @@ export function throughputTable(
   series: readonly Series[],
   steps?: number,
 ): Table {
-  const right = (head: string, name: string): Column => ({
-    head,
-    name,
-    align: "right",
-  });
   return {
     columns: [
       VARIANT,
@@ -148,11 +143,6 @@ export function seedsTable(series: readonly Series[]): Table {
   const window = mainContext(seeded);
   const diverged = mainContext(seeded, "divergence");
   const timed = contextsOf(seeded, "throughput").at(-1);
-  const right = (head: string, name: string): Column => ({
-    head,
-    name,
-    align: "right",
-  });
   return {
     columns: [
       VARIANT,

@@ -17,20 +17,12 @@ import { baselineOf, contextsOf, type Series } from "./series.ts";
 import {
   type Column,
   numberCell,
+  right,
   type Table,
   type TableCell,
 } from "./table.ts";
 
 const VARIANT: Column = { head: "Variant", name: "variant", align: "left" };
-
-function right(head: string, name: string, about?: string): Column {
-  return {
-    head,
-    name,
-    align: "right",
-    ...(about === undefined ? {} : { about }),
-  };
-}
 
 /** What `limit` means, in a sentence. */
 export const LIMIT_MEANING =
@@ -48,12 +40,15 @@ export function rooflineTable(series: readonly Series[]): Table {
       right(
         "bytes a step",
         "stepBytes",
-        "Weights and cache that a step must read",
+        { about: "Weights and cache that a step must read" },
       ),
       right(
         "limit, tokens/s",
         "rooflineTokensPerSecond",
-        "What these bytes allow at the bandwidth of a copy in the same run",
+        {
+          about:
+            "What these bytes allow at the bandwidth of a copy in the same run",
+        },
       ),
       right("of the limit", "rooflineFraction"),
       right("ratio to the original", "decodeSpeedup"),
@@ -96,7 +91,7 @@ export function kernelsTable(series: readonly Series[]): Table {
       right("batch", "batchSize"),
       { head: "kernel", name: "kernel", align: "left" },
       right("dispatches", "dispatches"),
-      right("ms", "milliseconds", "Each dispatch timed on its own"),
+      right("ms", "milliseconds", { about: "Each dispatch timed on its own" }),
       right("share", "share"),
       right("GB/s", "gigabytesPerSecond"),
       right("TFLOPS", "teraflopsPerSecond"),

@@ -22,6 +22,21 @@ export interface Column {
   readonly align: "left" | "right";
 }
 
+/**
+ * A column of numbers.
+ *
+ * @param head Its heading.
+ * @param name What programs call it.
+ * @param rest What else is said of it.
+ */
+export function right(
+  head: string,
+  name: string,
+  rest: Pick<Column, "about" | "group"> = {},
+): Column {
+  return { ...rest, head, name, align: "right" };
+}
+
 /** A row of as many cells as there are columns. */
 export interface Row {
   readonly cells: readonly TableCell[];

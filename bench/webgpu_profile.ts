@@ -5,6 +5,7 @@
 import { InputError, UnavailableError } from "../src/base/errors.ts";
 import { oneLine } from "../src/base/excerpt.ts";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
+import { checkMlaWidths } from "../src/cli/mla_widths.ts";
 import {
   EXIT,
   type Flags,
@@ -38,6 +39,7 @@ import { writeAtomically } from "../src/experiment/run_folder.ts";
 import type { DecoderModel } from "../src/model/decoder.ts";
 import { loadModel } from "../src/model/load.ts";
 import { syntheticModel } from "../src/model/synthetic.ts";
+import { MOST_SEQUENCES, MOST_TOKENS } from "./load_limits.ts";
 import { checkWritable } from "./output_file.ts";
 import {
   describeProfile,
@@ -170,10 +172,6 @@ function loadsOf(name: string, text: string): Load[] {
   });
 }
 
-/** More than any memory holds. */
-const MOST_SEQUENCES = 1 << 16;
-const MOST_TOKENS = 1 << 24;
-
 /** Said before a model is loaded. */
 function checkLatent(model: string, rank: number, rotary: number): void {
   if (!model.startsWith("synthetic:")) {
@@ -181,15 +179,11 @@ function checkLatent(model: string, rank: number, rotary: number): void {
       `option --kv-lora-rank: found with ${model}; allowed: only with synthetic:NAME`,
     );
   }
-  const options = { kvLoraRank: rank, qkRopeHeadDim: rotary };
-  try {
-    mlaShape.check(options, syntheticModel(model).config);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new InputError(
-      `options --kv-lora-rank, --qk-rope-head-dim: ${error.message}`,
-    );
-  }
+  checkMlaWidths(
+    "options --kv-lora-rank, --qk-rope-head-dim",
+    { kvLoraRank: rank, qkRopeHeadDim: rotary },
+    syntheticModel(model).config,
+  );
 }
 
 async function profile(gpu: Gpu, settings: Settings): Promise<Profile> {

@@ -3,7 +3,6 @@
 
 import { InputError, UnavailableError } from "../base/errors.ts";
 import { oneLine } from "../base/excerpt.ts";
-import { mlaShape } from "../conversion/methods/mla_shape.ts";
 import { copyBandwidth } from "../engine/webgpu/device/copy_bandwidth.ts";
 import type { Gpu, GpuProvider } from "../engine/webgpu/device/gpu.ts";
 import { openGpu } from "../engine/webgpu/device/open_gpu.ts";
@@ -43,6 +42,7 @@ import {
   runVerb,
   wrapText,
 } from "./terminal.ts";
+import { checkMlaWidths } from "./mla_widths.ts";
 import { checkTableFile, rememberTable, tableWith } from "./tuning_file.ts";
 import { describeCandidates, describeSolved } from "./tuning_text.ts";
 
@@ -316,7 +316,12 @@ function settingsOf(flags: Flags): Settings {
   });
   if (flags["latent"] !== undefined) {
     for (const [i, config] of models.entries()) {
-      checkLatent(rank, rotary, names[i]!, config);
+      // Widths that no conversion has would be timed for nothing, or without end.
+      checkMlaWidths(
+        `option --latent: found ${rank}+${rotary} with ${names[i]}`,
+        { kvLoraRank: rank, qkRopeHeadDim: rotary },
+        config,
+      );
     }
   }
   return {
@@ -349,23 +354,6 @@ function latentOf(text: string): readonly [rank: number, rotary: number] {
   throw new InputError(
     `option --latent: found ${text}; allowed: RANK+ROTARY, each at most 99999, as 512+64`,
   );
-}
-
-/** Widths that no conversion has would be timed for nothing, or without end. */
-function checkLatent(
-  rank: number,
-  rotary: number,
-  name: string,
-  config: ModelConfig,
-): void {
-  try {
-    mlaShape.check({ kvLoraRank: rank, qkRopeHeadDim: rotary }, config);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new InputError(
-      `option --latent: found ${rank}+${rotary} with ${name}: ${error.message}`,
-    );
-  }
 }
 
 function listOf(flags: Flags, name: string, otherwise: string): string[] {

@@ -13,6 +13,7 @@ import {
   type TuningTable,
 } from "../engine/webgpu/kernels/tuning_table.ts";
 import { parseJsonObject } from "../checkpoint/strict_json.ts";
+import { writeAtomically } from "../experiment/run_folder.ts";
 
 /**
  * A table of this adapter, made now.
@@ -52,7 +53,7 @@ export async function checkTableFile(
   for (const table of old?.family?.tables ?? [old?.table]) {
     if (table !== undefined) checkShapes(path, table);
   }
-  const temporary = temporaryOf(path);
+  const temporary = `${path}.${Deno.pid}.tmp`;
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
     await Deno.writeTextFile(temporary, "");
@@ -92,23 +93,8 @@ export async function rememberTable(
     ? merged(old.table, table)
     : table;
   await Deno.mkdir(dirname(path), { recursive: true });
-  // A reader sees the old table or the new one.
-  const temporary = temporaryOf(path);
-  try {
-    await Deno.writeTextFile(
-      temporary,
-      `${JSON.stringify(content, null, 2)}\n`,
-    );
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => {});
-    throw error;
-  }
+  await writeAtomically(path, `${JSON.stringify(content, null, 2)}\n`);
   return path;
-}
-
-function temporaryOf(path: string): string {
-  return `${path}.${Deno.pid}.tmp`;
 }
 
 /** What the file has, where it may be added to. */

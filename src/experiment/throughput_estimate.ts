@@ -5,7 +5,12 @@ import { planBatch } from "../evaluation/memory_budget.ts";
 import { parseByteSize } from "./byte_size.ts";
 import type { PlannedCell } from "./plan.ts";
 import type { ThroughputMeasure } from "./schema.ts";
-import { loadsOf, reachedTokens, requestsAt } from "./throughput_measure.ts";
+import {
+  loadsOf,
+  reachedTokens,
+  requestsAt,
+  servedAtOnce,
+} from "./throughput_measure.ts";
 
 /** What the engine computes on. */
 export type DeviceKind = "cpu" | "gpu" | "software";
@@ -45,10 +50,7 @@ export function estimateThroughput(
   const { batch, memoryBudget } = load ?? loadsOf(measure)[0]!;
   const requests = requestsAt(measure, context);
   const { batchSize, exceeded } = planBatch({
-    // No more requests are served at once than there are.
-    batch: batch === "auto"
-      ? batch
-      : Math.min(batch, requests?.count ?? Infinity),
+    batch: servedAtOnce(batch, requests),
     ...(memoryBudget === undefined
       ? {}
       : { memoryBudgetBytes: parseByteSize(memoryBudget) }),

@@ -104,3 +104,18 @@ export function loadText({ batch, memoryBudget }: Load): string {
     memoryBudget === undefined ? "" : `, ${memoryBudget}`
   }`;
 }
+
+/**
+ * Sequences that a load asks for: no more requests are served at once than there are.
+ *
+ * @param batch Of the load.
+ * @param requests At the context, where whole requests are timed.
+ */
+export function servedAtOnce(
+  batch: Load["batch"],
+  requests: { readonly count: number } | undefined,
+): Load["batch"] {
+  return batch === "auto"
+    ? batch
+    : Math.min(batch, requests?.count ?? Infinity);
+}

@@ -19,7 +19,12 @@ import {
 } from "./out_of_memory.ts";
 import type { Load, ThroughputMetrics } from "./record.ts";
 import type { ThroughputMeasure } from "./schema.ts";
-import { loadsOf, reachedTokens, requestsAt } from "./throughput_measure.ts";
+import {
+  loadsOf,
+  reachedTokens,
+  requestsAt,
+  servedAtOnce,
+} from "./throughput_measure.ts";
 import { weightElements } from "./weight_elements.ts";
 
 /** What a cell is measured with. */
@@ -72,10 +77,7 @@ export async function measureThroughput(
   const theory = await cacheTheory(model, parts.cacheElementBytes);
   const tokens = reachedTokens(measure, contextTokens);
   const requests = requestsAt(measure, contextTokens);
-  // No more requests are served at once than there are.
-  const batch = load.batch === "auto"
-    ? load.batch
-    : Math.min(load.batch, requests?.count ?? Infinity);
+  const batch = servedAtOnce(load.batch, requests);
   const request = {
     batch,
     ...await budgetOf(parts, load),

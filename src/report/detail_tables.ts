@@ -2,7 +2,6 @@
 
 import type { Check } from "../experiment/assemble.ts";
 import type { CellRecord } from "../experiment/record.ts";
-import { loadText } from "../experiment/throughput_measure.ts";
 import {
   formatBytes,
   formatDelta,
@@ -14,7 +13,7 @@ import {
 import type { RunData } from "./load.ts";
 import { cellLabel } from "./compare_pairs.ts";
 import { missingOfSelected, notSelectedNote } from "./run_facts.ts";
-import { eachSeed, type Series } from "./series.ts";
+import { eachSeed, labelWithoutLoad, type Series } from "./series.ts";
 import type { PlannedCell } from "./schema.ts";
 import { numberCell, type Row, type Table, type TableCell } from "./table.ts";
 
@@ -64,10 +63,6 @@ export function checksTable(run: Pick<RunData, "checks">): Table {
   };
 }
 
-function withoutLoad({ label, load }: Series): string {
-  return load === undefined ? label : label.replace(` · ${loadText(load)}`, "");
-}
-
 /** Conversion cost and what the conversion kept, a row a converted variant. */
 export function conversionTable(series: readonly Series[]): Table {
   // One conversion serves every load.
@@ -110,7 +105,7 @@ export function conversionTable(series: readonly Series[]): Table {
       return {
         series: one,
         cells: [
-          { text: withoutLoad(one) },
+          { text: labelWithoutLoad(one) },
           numberCell(metrics.wallSeconds, formatSeconds),
           metrics.calibrationTokens === 0
             ? { text: "–" }

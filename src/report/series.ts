@@ -151,6 +151,13 @@ export function baselineOf(
   ) ?? candidates[0];
 }
 
+/** The label of a series, where something beside it says the load. */
+export function labelWithoutLoad(
+  { label, load }: Pick<Series, "label" | "load">,
+): string {
+  return load === undefined ? label : label.replace(` · ${loadText(load)}`, "");
+}
+
 /** Speeds compare under one load only. */
 function isSameLoad(a: Series, b: Series): boolean {
   return a.load === b.load ||

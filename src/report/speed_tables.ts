@@ -2,7 +2,6 @@
 // requests beside the paper's Table 4.
 
 import type { ThroughputMetrics } from "../experiment/record.ts";
-import { loadText } from "../experiment/throughput_measure.ts";
 import {
   formatNumber,
   formatPercent,
@@ -13,7 +12,12 @@ import {
 import type { RunData } from "./load.ts";
 import { paperSpeeds } from "./paper_table_4.ts";
 import { speedup } from "./quantities.ts";
-import { baselineOf, contextsOf, type Series } from "./series.ts";
+import {
+  baselineOf,
+  contextsOf,
+  labelWithoutLoad,
+  type Series,
+} from "./series.ts";
 import {
   type Column,
   numberCell,
@@ -215,6 +219,7 @@ export function requestsTable(series: readonly Series[]): Table {
         return {
           series: one,
           cells: [
+            // The column of memory says the load.
             { text: labelWithoutLoad(one) },
             {
               text: paper === undefined ? budget : `${budget} (${paper.card})`,
@@ -233,11 +238,6 @@ export function requestsTable(series: readonly Series[]): Table {
       });
     }),
   };
-}
-
-/** The column of memory says the load. */
-function labelWithoutLoad({ label, load }: Series): string {
-  return load === undefined ? label : label.replace(` · ${loadText(load)}`, "");
 }
 
 function ratioOf(

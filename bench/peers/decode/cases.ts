@@ -3,6 +3,7 @@
 
 import { InputError } from "../../../src/base/errors.ts";
 import type { ModelConfig } from "../../../src/model/config.ts";
+import { MOST_SEQUENCES, MOST_TOKENS } from "../../load_limits.ts";
 
 /** The original model, or its shape after a conversion to MLA. */
 export type CaseKind = "original" | "mla";
@@ -40,10 +41,6 @@ const LLAMA_2_7B: Readonly<Record<CaseKind, readonly number[]>> = {
   original: [17, 8, 4, 2, 1],
   mla: [244, 122, 61, 30, 15, 7],
 };
-
-/** More than any memory holds. */
-const MOST_SEQUENCES = 1 << 16;
-const MOST_TOKENS = 1 << 24;
 
 /**
  * Reads "original:1x1024,mla:30x8K".

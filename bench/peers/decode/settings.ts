@@ -9,7 +9,7 @@ import {
 import type { GpuProvider } from "../../../src/engine/webgpu/device/gpu.ts";
 import type { ModelConfig } from "../../../src/model/config.ts";
 import { syntheticModel } from "../../../src/model/synthetic.ts";
-import { mlaShape } from "../../../src/conversion/methods/mla_shape.ts";
+import { checkMlaWidths } from "../../../src/cli/mla_widths.ts";
 import { MAX_TIMEOUT_SECONDS } from "../../../src/experiment/schema.ts";
 import {
   caseName,
@@ -155,7 +155,14 @@ export function parseSettings(
   refuseRepeated("provider", providers);
   const check = flags["no-check"] !== true && flags["peer-only"] !== true;
   if (cases.some(({ kind }) => kind === "mla")) {
-    checkWidths(mla, check ? [model, CHECK_MODEL] : [model]);
+    // Said before a peer is measured for minutes.
+    for (const name of check ? [model, CHECK_MODEL] : [model]) {
+      checkMlaWidths(
+        `options --kv-lora-rank, --qk-rope-head-dim with ${name}`,
+        mla,
+        configOf(name),
+      );
+    }
   }
   return {
     model,
@@ -211,20 +218,6 @@ function refuseRepeated(option: string, names: readonly string[]): void {
   throw new InputError(
     `option --${option}: found ${again} again; allowed: each once`,
   );
-}
-
-/** Said before a peer is measured for minutes. */
-function checkWidths(mla: MlaWidths, models: readonly string[]): void {
-  for (const model of models) {
-    try {
-      mlaShape.check(mla, configOf(model));
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw new InputError(
-        `options --kv-lora-rank, --qk-rope-head-dim with ${model}: ${error.message}`,
-      );
-    }
-  }
 }
 
 function text(flags: Flags, name: string, otherwise: string): string {

@@ -6,10 +6,12 @@ import {
   assertAnswers,
   assertDawnTakes,
   emulated,
+  latentArgs,
   LEFT,
   type Replacement,
   RESULT,
   RIGHT,
+  THREADS,
   TILE_FUNCTIONS,
 } from "../../../../tests/fixtures/emulated_matrices.ts";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
@@ -29,7 +31,7 @@ import {
   type MatrixDecodeCase,
   matrixDecodeCase,
 } from "./cases/attention_decode_matrix_cases.ts";
-import { dispatchOf, shaderOf, type View } from "./kernel.ts";
+import { dispatchOf, shaderOf } from "./kernel.ts";
 
 const FUNCTIONS = `
 const SCORE = $(ROW_BLOCKS * COLUMNS * 8)u;
@@ -73,15 +75,7 @@ const REPLACEMENTS: readonly Replacement[] = [
   ["subgroupShuffleXor(pair", "shuffleHalves(thread, pair"],
   ["subgroupShuffleXor(four", "shuffleHalves(thread, four"],
   ["subgroupShuffleXor(", "shuffleXor(thread, "],
-  ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
-  [
-    "  @builtin(subgroup_invocation_id) lane: u32,\n",
-    "  @builtin(local_invocation_index) index: u32,\n",
-  ],
-  [
-    "  let thread = subgroup * 32u + lane;\n",
-    "  let subgroup = index / 32u;\n  let lane = index % 32u;\n  ownLane = lane;\n  let thread = subgroup * 32u + lane;\n",
-  ],
+  ...THREADS,
 ];
 
 /** The dispatch with emulated matrices. */
@@ -159,7 +153,7 @@ Deno.test({
           const shape = { ...design, splits: 4 };
           return shaderOf(
             dawn,
-            matrixDecodeUse(argsOf(32, rank, rotary), shape, NOTHING),
+            matrixDecodeUse(latentArgs(32, rank, rotary), shape, NOTHING),
           );
         },
       )
@@ -184,30 +178,3 @@ Deno.test("matrixLayout() stays within 48 KiB of workgroup memory", () => {
 });
 
 const NOTHING = { bytes: 0, flops: 0 };
-const NO_BUFFER = {} as GPUBuffer;
-
-function argsOf(
-  heads: number,
-  rank: number,
-  rotary: number,
-): AttentionDecodeArgs {
-  const view = (element: View["element"], stride: number): View => ({
-    buffer: NO_BUFFER,
-    element,
-    offset: 0,
-    stride,
-  });
-  return {
-    ...latentSizes(heads, rank, rotary),
-    query: view("f32", heads * (rank + rotary)),
-    first: view("f16", rank),
-    second: view("f16", rotary),
-    capacity: 64,
-    lengths: NO_BUFFER,
-    batch: 1,
-    splits: 4,
-    scale: 1,
-    partial: NO_BUFFER,
-    stats: NO_BUFFER,
-  };
-}

@@ -5,11 +5,14 @@ import { assert, assertEquals } from "@std/assert";
 import {
   assertAnswers,
   assertDawnTakes,
+  DAWN,
   emulated,
+  latentArgs,
   LEFT,
   type Replacement,
   RESULT,
   RIGHT,
+  THREADS,
   TILE_FUNCTIONS,
 } from "../../../../tests/fixtures/emulated_matrices.ts";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
@@ -28,7 +31,7 @@ import {
   type MatrixDecodeCase,
   matrixDecodeCase,
 } from "./cases/attention_decode_matrix_cases.ts";
-import { dispatchOf, shaderOf, type View } from "./kernel.ts";
+import { dispatchOf, shaderOf } from "./kernel.ts";
 import { ignoreTuned, useTables } from "./tuned.ts";
 
 // Scores lie in vectors.
@@ -73,15 +76,7 @@ const REPLACEMENTS: readonly Replacement[] = [
   [`var score = ${RESULT}()`, "var score = zeroed(SCORE)"],
   ["subgroupShuffleXor(pairs", "shuffleHalves(thread, pairs"],
   ["subgroupShuffleXor(", "shuffleXor(thread, "],
-  ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
-  [
-    "  @builtin(subgroup_invocation_id) lane: u32,\n",
-    "  @builtin(local_invocation_index) index: u32,\n",
-  ],
-  [
-    "  let thread = subgroup * 32u + lane;\n",
-    "  let subgroup = index / 32u;\n  let lane = index % 32u;\n  ownLane = lane;\n  let thread = subgroup * 32u + lane;\n",
-  ],
+  ...THREADS,
 ];
 
 /** The dispatch with emulated matrices. */
@@ -157,7 +152,7 @@ Deno.test({
     const shaders = RANKS.flatMap((rank) =>
       chunkedDesigns(DAWN, latentSizes(32, rank, 64)).map((design) => {
         const shape = { ...design, splits: 4 };
-        const use = matrixDecodeUse(argsOf(32, rank, 64), shape, NOTHING);
+        const use = matrixDecodeUse(latentArgs(32, rank, 64), shape, NOTHING);
         return shaderOf(dawn, use);
       })
     );
@@ -220,42 +215,3 @@ Deno.test("matrixDecodeShape() comes in chunks only where a table has them", () 
 
 const RANKS = [1216, 1472, 2496];
 const NOTHING = { bytes: 0, flops: 0 };
-const NO_BUFFER = {} as GPUBuffer;
-
-const DAWN = {
-  features: { f16: true, subgroups: true, subgroupMatrix: true },
-  facts: {
-    provider: "dawn",
-    subgroupSize: 32,
-    limits: {
-      maxComputeWorkgroupStorageSize: 49152,
-      maxComputeInvocationsPerWorkgroup: 1024,
-    },
-  },
-} as unknown as Gpu;
-
-function argsOf(
-  heads: number,
-  rank: number,
-  rotary: number,
-): AttentionDecodeArgs {
-  const view = (element: View["element"], stride: number): View => ({
-    buffer: NO_BUFFER,
-    element,
-    offset: 0,
-    stride,
-  });
-  return {
-    ...latentSizes(heads, rank, rotary),
-    query: view("f32", heads * (rank + rotary)),
-    first: view("f16", rank),
-    second: view("f16", rotary),
-    capacity: 64,
-    lengths: NO_BUFFER,
-    batch: 1,
-    splits: 4,
-    scale: 1,
-    partial: NO_BUFFER,
-    stats: NO_BUFFER,
-  };
-}

@@ -5,11 +5,13 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   assertAnswers,
   assertDawnTakes,
+  DAWN,
   emulated,
   LEFT,
   type Replacement,
   RESULT,
   RIGHT,
+  THREADS,
 } from "../../../../tests/fixtures/emulated_matrices.ts";
 import { requirement } from "../../../../tests/fixtures/requirements.ts";
 import type { Arena, Dispatch, Gpu } from "../device/gpu.ts";
@@ -125,15 +127,7 @@ const REPLACEMENTS: readonly Replacement[] = [
     "var score$(a) = zeroed(SCORE_RESULT + $(a * 8)u)",
   ],
   ["subgroupShuffleXor(", "shuffleXor(thread, "],
-  ["  @builtin(subgroup_id) subgroup: u32,\n", ""],
-  [
-    "  @builtin(subgroup_invocation_id) lane: u32,\n",
-    "  @builtin(local_invocation_index) index: u32,\n",
-  ],
-  [
-    "  let thread = subgroup * 32u + lane;\n",
-    "  let subgroup = index / 32u;\n  let lane = index % 32u;\n  ownLane = lane;\n  let thread = subgroup * 32u + lane;\n",
-  ],
+  ...THREADS,
 ];
 
 /** The dispatch with emulated matrices. */
@@ -296,18 +290,6 @@ Deno.test("matrixPrefillCandidates() are none where numbers are f32, widths odd 
 });
 
 const NO_BUFFER = {} as GPUBuffer;
-
-const DAWN = {
-  features: { f16: true, subgroups: true, subgroupMatrix: true },
-  facts: {
-    provider: "dawn",
-    subgroupSize: 32,
-    limits: {
-      maxComputeWorkgroupStorageSize: 49152,
-      maxComputeInvocationsPerWorkgroup: 1024,
-    },
-  },
-} as unknown as Gpu;
 
 const REAL = [
   argsOf(64, 0, 64),
